@@ -1,0 +1,49 @@
+# make serve, make test: everything else is in between.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m
+
+.PHONY: serve test check format bench install webclient clean
+
+serve: install webclient
+	$(BIN)/livethread serve $(ARGS)
+
+test: install webclient
+	cd webclient && npm test
+	$(RUN) pytest $(ARGS)
+
+check: install webclient/node_modules/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	cd webclient && npm run check
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(RUN) tests.bench $(ARGS)
+
+install: $(VENV)/.installed
+
+webclient: webclient/dist/index.html
+
+$(VENV)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --upgrade "pip>=24.1"
+	@echo "Installing; the first time llama.cpp is compiled, which takes some minutes."
+	$(RUN) pip install --editable ".[server,dev]"
+	touch $@
+
+webclient/node_modules/.installed: webclient/package.json webclient/package-lock.json
+	cd webclient && npm ci --no-fund --no-audit
+	touch $@
+
+webclient/dist/index.html: webclient/node_modules/.installed $(shell find webclient/src webclient/index.html webclient/public -type f 2>/dev/null)
+	cd webclient && npm run build
+	touch $@
+
+clean:
+	rm -rf $(VENV) webclient/node_modules webclient/dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,127 @@
+"""The composition root: builds every room of the server from settings and ties them together.
+
+Nothing else builds things; this module must never know how any of them works.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+
+from livethread.errors import CloseCode
+from livethread.messages import Limits
+from livethread.model import FRAME_BYTES, MESSAGE_BYTES
+from livethread_server.acceptance import Acceptance
+from livethread_server.access import AccessControl, AsgiApp
+from livethread_server.engine.engine import Engine
+from livethread_server.engine.grammar import GrammarCheck
+from livethread_server.engine.wire import Configure
+from livethread_server.http import http_routes
+from livethread_server.hub import Hub
+from livethread_server.lanes import Lanes
+from livethread_server.models import ModelFile
+from livethread_server.prompter import Prompter
+from livethread_server.runs import Runs
+from livethread_server.service import Service
+from livethread_server.settings import Settings
+from livethread_server.stamps import new_id
+from livethread_server.store.base import Store
+from livethread_server.store.memory import MemoryStore
+from livethread_server.store.sql import SqlStore
+from livethread_server.threads import Residencies
+from livethread_server.vocabulary import Vocabulary
+from livethread_server.websocket import WebSocketDoor
+
+LANES = 1024
+"""How many threads' turns are kept loaded."""
+
+
+class App:
+    """A whole server but its socket: `asgi` is what uvicorn runs between `start` and `stop`."""
+
+    def __init__(self, settings: Settings, model: ModelFile, vocabulary: Vocabulary) -> None:
+        context = min(settings.context, vocabulary.trained_context)
+        self._vocabulary = vocabulary
+        self._store = open_store(settings)
+        self._engine = Engine(_configure(settings, model, context), queued_runs=settings.queued_runs)
+        self._grammars = GrammarCheck(model.path)
+        hub, lanes = Hub(), Lanes(self._store, LANES)
+        prompter = Prompter(model.name, vocabulary, self._grammars, context)
+        self._runs = Runs(self._store, lanes, hub, self._engine, prompter, instance=new_id("i"))
+        residencies = Residencies(hub)
+        self._engine.on_moved = residencies.moved
+        service = Service(
+            store=self._store,
+            lanes=lanes,
+            hub=hub,
+            runs=self._runs,
+            acceptance=Acceptance(self._store, lanes, self._runs, self._engine, prompter, settings.queued_runs),
+            prompter=prompter,
+            residencies=residencies,
+            engine=self._engine,
+            identity=("livethread", importlib.metadata.version("livethread")),
+            limits=_limits(settings, context),
+        )
+        self._door = WebSocketDoor(service, settings.outbox_bytes)
+        routes = [WebSocketRoute("/v1/ws", self._door.serve), *http_routes(service, webclient_folder())]
+        self.asgi: AsgiApp = AccessControl(Starlette(routes=routes), settings.hosts, settings.origins)
+
+    async def start(self) -> None:
+        """Open the store, end what a crash left behind, and begin to load the model."""
+        await self._store.open()
+        await self._runs.recover()
+        await self._grammars.start()
+        await self._engine.start()
+
+    def close_sockets(self) -> None:
+        """Tell every client that the server goes away and may be back."""
+        self._door.close_all(CloseCode.SHUTDOWN, "The server shuts down. Connect again in a moment.")
+
+    async def stop(self) -> None:
+        """End all runs, then everything else, in the order of need."""
+        await self._runs.stop()
+        await self._engine.stop()
+        await self._grammars.stop()
+        await self._store.close()
+        self._vocabulary.close()
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name, not opened yet."""
+    if settings.store_url == "memory":
+        return MemoryStore()
+    return SqlStore(settings.store_url)
+
+
+def webclient_folder() -> Path | None:
+    """Where the web client's built files are: in the wheel, or in a source tree; None where it was not built."""
+    here = Path(__file__).resolve().parent
+    folders = (here / "webclient", here.parent.parent / "webclient" / "dist")
+    return next((folder for folder in folders if (folder / "index.html").is_file()), None)
+
+
+def _configure(settings: Settings, model: ModelFile, context: int) -> Configure:
+    return Configure(
+        model_path=str(model.path),
+        context=context,
+        sequences=settings.sequences,
+        layout=settings.layout,
+        flash_attention=settings.flash_attention,
+        extra_bufts=settings.repack,
+        threads=settings.threads,
+        step_ms=settings.step_ms,
+        gpu_layers=settings.gpu_layers,
+    )
+
+
+def _limits(settings: Settings, context: int) -> Limits:
+    return Limits(
+        frame_bytes=FRAME_BYTES,
+        message_bytes=MESSAGE_BYTES,
+        context_tokens=context,
+        queued_runs=settings.queued_runs,
+        subscriptions=settings.subscriptions,
+    )

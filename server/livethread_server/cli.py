@@ -1,0 +1,244 @@
+"""The command line: flags, then ``LIVETHREAD_*`` variables, then a TOML file, then defaults.
+
+Whatever cannot work is one sentence on standard error and exit code 2, before anything is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import signal
+import socket
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+import typer
+import uvicorn
+import uvloop
+
+from livethread.errors import LivethreadError
+from livethread.model import FRAME_BYTES
+from livethread_server import options
+from livethread_server.app import App
+from livethread_server.models import ModelFile, default_models_dir, locate
+from livethread_server.settings import Settings, SettingsError
+from livethread_server.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 30
+"""How long a shutdown waits for what is under way."""
+
+cli = typer.Typer(
+    name="livethread",
+    help="Threads that live on the server, with a live llama.cpp context behind them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@cli.callback()
+def livethread() -> None:
+    """Threads that live on the server, with a live llama.cpp context behind them."""
+
+
+def _from_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Let a TOML file give what neither a flag nor a variable gives."""
+    if path is None:
+        return None
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise typer.BadParameter(f"{path} cannot be read as TOML: {error}.") from None
+    known = {parameter.name for parameter in context.command.params} - {"config"}
+    unknown = [name for name in values if name.replace("-", "_") not in known]
+    if unknown:
+        names = ", ".join(sorted(str(name) for name in known))
+        raise typer.BadParameter(f"{path} sets {unknown[0]!r}, which is not a setting. Known: {names}.")
+    context.default_map = {name.replace("-", "_"): value for name, value in values.items()}
+    return path
+
+
+@cli.command()
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            callback=_from_file,
+            is_eager=True,
+            envvar="LIVETHREAD_CONFIG",
+            help="A TOML file with any of these settings.",
+        ),
+    ] = None,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8000,
+    state_dir: options.StateDir = None,
+    models_dir: options.ModelsDir = None,
+    model: options.Model = "smollm2-135m-instruct",
+    context: options.Context = 4096,
+    sequences: options.Sequences = 16,
+    store: options.StoreUrl = "sqlite",
+    chat_template: options.ChatTemplate = None,
+    layout: options.LayoutName = "split",
+    flash_attention: options.FlashAttention = False,
+    repack: options.Repack = True,
+    threads: options.Threads = 0,
+    gpu_layers: options.GpuLayers = 0,
+    step_ms: options.StepMs = 100.0,
+    queued_runs: options.QueuedRuns = 64,
+    subscriptions: options.Subscriptions = 256,
+    outbox_bytes: options.OutboxBytes = 1 << 20,
+    allow_host: options.AllowHost = None,
+    allow_origin: options.AllowOrigin = None,
+    log_level: options.LogLevel = "info",
+) -> None:
+    """Serve threads on a WebSocket, and the web client beside it."""
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings(
+        host=host,
+        port=port,
+        state_dir=state_dir or Path(platformdirs.user_state_dir("livethread")),
+        models_dir=models_dir or default_models_dir(),
+        model=model,
+        context=context,
+        sequences=sequences,
+        store=store,
+        chat_template=chat_template,
+        layout=layout,
+        flash_attention=flash_attention,
+        repack=repack,
+        threads=threads,
+        gpu_layers=gpu_layers,
+        step_ms=step_ms,
+        queued_runs=queued_runs,
+        subscriptions=subscriptions,
+        outbox_bytes=outbox_bytes,
+        allow_hosts=tuple(allow_host or ()),
+        allow_origins=tuple(allow_origin or ()),
+    )
+    try:
+        _serve(settings)
+    except LivethreadError as error:
+        typer.echo(f"livethread: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _serve(settings: Settings) -> None:
+    settings.check()
+    with _state_folder(settings.state_dir), _listening(settings) as listener:
+        model = locate(settings.model, settings.models_dir)
+        vocabulary = Vocabulary.load(model.path, _template(settings.chat_template))
+        if vocabulary.template_source == "chatml":
+            log.warning("%s has no chat template; ChatML is used. Give its own with --chat-template FILE.", model.name)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings, model, vocabulary, listener))
+
+
+async def _run(settings: Settings, model: ModelFile, vocabulary: Vocabulary, listener: socket.socket) -> None:
+    app = App(settings, model, vocabulary)
+    await app.start()
+    try:
+        server = _Server(app, _uvicorn_config(app, settings))
+        log.info("serving %s on http://%s:%d", model.name, settings.host, settings.port)
+        await server.serve(sockets=[listener])
+    finally:
+        await app.stop()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, ending with 0 on a signal (it would raise the signal again) and with our close code."""
+
+    def __init__(self, app: App, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._app = app
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ask for an orderly end on SIGINT and SIGTERM."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close every WebSocket with 4001 before uvicorn would with a code of its own."""
+        self._app.close_sockets()
+        await super().shutdown(sockets)
+
+
+def _uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app.asgi,
+        host=settings.host,
+        port=settings.port,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=FRAME_BYTES,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+@contextlib.contextmanager
+def _state_folder(folder: Path) -> Iterator[None]:
+    """The state folder, made if need be, and for this server alone."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise SettingsError(
+            f"The state folder {folder} cannot be used: {error.strerror}. Choose another with --state-dir."
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SettingsError(
+                f"Another server uses the state folder {folder}. Stop it, or choose another with --state-dir."
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    host = settings.host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise SettingsError(
+            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}. Choose another --port."
+        ) from None
+    with listener:
+        yield listener
+
+
+def _template(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The chat template {path} cannot be read: {error}.") from None
+
+
+def main() -> None:
+    """The entry point of the ``livethread`` command."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The engine process: started, proved, heard, started again when it dies.
+
+This module must never know runs: it carries messages and tells of lives and deaths.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+
+import msgspec
+
+from livethread.errors import CommandError, ErrorCode
+from livethread_server.engine.wire import Configure, Down, Failed, Ready, Step, Up, pack, unpack_up
+
+DEATHS = 5
+"""Deaths in a row, without one successful step between, after which the model counts as unavailable."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 60.0
+"""Seconds before the engine is started again: doubled with each death in a row, up to the longest."""
+STOP_SECONDS = 10.0
+"""How long the engine may take to end by itself once its pipe is closed."""
+_PIECE = 1 << 16
+_COMMAND = (sys.executable, "-m", "livethread_server.worker.main")
+
+_log = logging.getLogger(__name__)
+
+
+class Life:
+    """What became of one engine process."""
+
+    def __init__(self) -> None:
+        self.ready = False
+        self.failed: str | None = None
+        self.code = 0
+
+    @property
+    def end(self) -> str:
+        """How it ended, in words."""
+        if self.code >= 0:
+            return f"ended with status {self.code}"
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-self.code).name}"
+        return f"was ended by signal {-self.code}"
+
+
+class Supervisor:
+    """Keeps one engine process alive.
+
+    ``heard`` gets every message, ``died`` a sentence whenever a process that was ready has ended.
+    ``command`` is what to start.
+    """
+
+    def __init__(
+        self,
+        configure: Configure,
+        *,
+        heard: Callable[[Up], None],
+        died: Callable[[str], None],
+        command: tuple[str, ...] = _COMMAND,
+    ) -> None:
+        self._configure = configure
+        self._heard = heard
+        self._died = died
+        self._command = command
+        self._process: Process | None = None
+        self._settled = asyncio.Event()
+        self._deaths = 0
+        self.ready: Ready | None = None
+        self.restarts = 0
+        self.trouble: CommandError | None = _loading("The model is being loaded. Try again in a moment.")
+
+    @property
+    def pid(self) -> int | None:
+        """The engine's process id, while there is one."""
+        return self._process.pid if self._process else None
+
+    async def settled(self) -> None:
+        """Return once the model is ready, or known to be unavailable."""
+        await self._settled.wait()
+
+    def send(self, message: Down) -> None:
+        """Hand a message to the process; dropped while there is none."""
+        if self._process and self._process.stdin and not self._process.stdin.is_closing():
+            self._process.stdin.write(pack(message))
+
+    async def run(self) -> None:
+        """Keep an engine running until cancelled; then end it."""
+        try:
+            while True:
+                life = await self._live()
+                await asyncio.sleep(self._after(life))
+        finally:
+            self._give_up("The engine was stopped with its server.")
+
+    async def _live(self) -> Life:
+        """One life of the process, from its start to its end."""
+        life = Life()
+        environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
+        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE, env=environment)
+        try:
+            self.send(self._configure)
+            await self._listen(self._process, life)
+        finally:
+            self._lose()
+            life.code = await _end(self._process)
+            self._process = None
+        return life
+
+    async def _listen(self, process: Process, life: Life) -> None:
+        assert process.stdout
+        unpacker = unpack_up()
+        while data := await process.stdout.read(_PIECE):
+            for message in unpacker.feed(data):
+                self._note(message, life)
+                self._heard(message)
+
+    def _note(self, message: Up, life: Life) -> None:
+        match message:
+            case Ready():
+                life.ready = True
+                self.ready, self.trouble = message, None
+                self._settled.set()
+            case Failed(sentence=sentence):
+                life.failed = sentence
+            case Step():
+                self._deaths = 0
+
+    def _lose(self) -> None:
+        """The pipe has ended: nothing can be asked of the process any more."""
+        self.ready = None
+        if self.trouble is None:
+            self.trouble = _loading("The engine has just died and is being started again. Try again in a moment.")
+            self._settled.clear()
+
+    def _after(self, life: Life) -> float:
+        """Draw the conclusions of a death; seconds to wait before the next start."""
+        if not life.ready and life.failed is None and self._configure.extra_bufts:
+            self._do_without_extra_bufts(life)
+            return 0.0
+        self.restarts += 1
+        self._deaths += 1
+        self._judge(life)
+        if life.ready:
+            self._died(f"The engine {life.end}; it is being started again.")
+        if life.failed is not None:
+            return LONGEST_PAUSE
+        return min(FIRST_PAUSE * 2.0 ** (self._deaths - 1), LONGEST_PAUSE)
+
+    def _judge(self, life: Life) -> None:
+        _log.error("The engine %s (%d in a row).", life.end, self._deaths)
+        if life.failed is not None:
+            self._give_up(life.failed)
+        elif self._deaths >= DEATHS:
+            self._give_up(f"The engine {life.end}, {self._deaths} times in a row. Look into the server's log.")
+        else:
+            self.trouble = _loading(f"The engine {life.end} and is being started again. Try again in a moment.")
+
+    def _give_up(self, sentence: str) -> None:
+        self.trouble = CommandError(ErrorCode.MODEL_UNAVAILABLE, sentence)
+        self._settled.set()
+
+    def _do_without_extra_bufts(self, life: Life) -> None:
+        self._configure = msgspec.structs.replace(self._configure, extra_bufts=False)
+        _log.warning(
+            "The engine %s while it proved itself with llama.cpp's repacked weights, which do not work on some "
+            "machines. It goes on without them, more slowly. Switch extra_bufts off to start faster.",
+            life.end,
+        )
+
+
+async def _end(process: Process) -> int:
+    """Close the pipe, wait, insist; the process's return code."""
+    if process.stdin:
+        process.stdin.close()
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            return await process.wait()
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
+
+
+def _loading(sentence: str) -> CommandError:
+    return CommandError(ErrorCode.MODEL_LOADING, sentence)

@@ -1,0 +1,37 @@
+"""The HTTP door: health, and the web client's files.
+
+It must never know what a command does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from livethread_server.service import Service
+
+
+def http_routes(service: Service, webclient: Path | None) -> list[BaseRoute]:
+    """``GET /health`` and, where they were built, the web client's files at ``/``."""
+
+    async def health(request: Request) -> Response:
+        trouble = service.trouble
+        if trouble is None:
+            return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": trouble.code, "reason": trouble.message}, status_code=503)
+
+    async def no_webclient(request: Request) -> Response:
+        return PlainTextResponse(
+            "This server was installed without its web client. Run 'make webclient' and start it again, "
+            "or connect a client to /v1/ws.",
+            status_code=404,
+        )
+
+    routes: list[BaseRoute] = [Route("/health", health)]
+    if webclient is None:
+        return [*routes, Route("/", no_webclient)]
+    return [*routes, Mount("/", StaticFiles(directory=webclient, html=True))]

@@ -1,0 +1,138 @@
+"""Threads in use: each has a lane with its lock, its loaded turns and its unfinished runs.
+
+What changes a thread goes through its lane, one at a time, in the order asked. Lanes are a bounded cache
+over the store; they must never know what the changes are about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from livethread.errors import CommandError, ErrorCode
+from livethread.model import Principal, Thread
+from livethread_server.live_run import LiveRun
+from livethread_server.prompt import Prompt
+from livethread_server.store.base import Missing, Stale, Store, Turn
+from livethread_server.transaction import Transaction
+
+
+class Lane:
+    """One thread in use. ``thread`` and ``turns`` are what the store holds, once ``loaded``.
+
+    ``runs`` are the unfinished ones in the order of acceptance; the first is the one that may stream.
+    ``prompt`` is the last prompt given to the engine: where each message's tokens lie in the live context.
+    """
+
+    thread: Thread
+    turns: tuple[Turn, ...]
+
+    def __init__(self, thread: str) -> None:
+        self.id = thread
+        self.loaded = False
+        self.lock = asyncio.Lock()
+        self.users = 0
+        self.runs: list[LiveRun] = []
+        self.prompt: Prompt | None = None
+
+    def begin(self) -> Transaction:
+        """A transaction on the thread as it is."""
+        return Transaction(self.thread, self.turns)
+
+    def unfinished(self) -> int:
+        """How many turns stand up to and including the last unfinished message; 0 where there is none."""
+        writing = {run.message for run in self.runs}
+        for index in range(len(self.turns) - 1, -1, -1):
+            if self.turns[index].message.id in writing:
+                return index + 1
+        return 0
+
+
+class Lanes:
+    """Every lane there is: loaded on first use, forgotten when long unused, never while in use."""
+
+    def __init__(self, store: Store, capacity: int) -> None:
+        self._store = store
+        self._capacity = capacity
+        self._lanes: OrderedDict[str, Lane] = OrderedDict()
+
+    @asynccontextmanager
+    async def hold(self, thread: str, principal: Principal | None) -> AsyncIterator[Lane]:
+        """Be the only one to change a thread. `CommandError` ``not_found`` where there is none that
+        ``principal`` may see; None is the server itself."""
+        lane = self._enter(thread)
+        try:
+            async with lane.lock:
+                await self._load(lane)
+                if principal is not None and lane.thread.owner != principal.id:
+                    raise not_found(thread)
+                yield lane
+        finally:
+            self._leave(lane)
+
+    async def commit(self, lane: Lane, transaction: Transaction) -> None:
+        """Store a transaction of a held lane and make it what the lane holds."""
+        await self._store_change(lane, self._commit(lane, transaction))
+
+    async def delete(self, lane: Lane) -> None:
+        """Remove the thread of a held lane from the store."""
+        await self._store_change(lane, self._store.delete(lane.id, lane.thread.version, lane.thread.seq))
+        lane.loaded = False
+
+    async def _store_change(self, lane: Lane, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            # A command that is given up in the middle must not leave the lane behind the store.
+            await asyncio.shield(work)
+        except Missing:
+            lane.loaded = False
+            raise not_found(lane.id) from None
+        except Stale:
+            lane.loaded = False
+            raise CommandError(
+                ErrorCode.VERSION_CONFLICT,
+                f"Thread {lane.id!r} was changed at the same moment. Repeat the command.",
+            ) from None
+
+    async def _commit(self, lane: Lane, transaction: Transaction) -> None:
+        await self._store.commit(transaction.change())
+        lane.thread, lane.turns = transaction.thread, transaction.turns
+
+    async def _load(self, lane: Lane) -> None:
+        if lane.loaded:
+            return
+        try:
+            record = await self._store.load(lane.id)
+        except Missing:
+            raise not_found(lane.id) from None
+        lane.thread, lane.turns, lane.loaded = record.thread, record.turns, True
+
+    def _enter(self, thread: str) -> Lane:
+        lane = self._lanes.get(thread)
+        if lane is None:
+            lane = self._lanes[thread] = Lane(thread)
+        self._lanes.move_to_end(thread)
+        lane.users += 1
+        return lane
+
+    def _leave(self, lane: Lane) -> None:
+        lane.users -= 1
+        if not lane.loaded and not lane.users:
+            self._lanes.pop(lane.id, None)
+        spare = len(self._lanes) - self._capacity
+        if spare > 0:
+            unused = (one for one in self._lanes.values() if not one.users and not one.runs)
+            for old in [one for one, _ in zip(unused, range(spare), strict=False)]:
+                del self._lanes[old.id]
+
+
+def not_found(thread: str) -> CommandError:
+    """The same answer for a thread that is not there and one that may not be seen."""
+    return CommandError(
+        ErrorCode.NOT_FOUND,
+        f"There is no thread {thread!r}. Create it, or list the threads to see which there are.",
+        field="thread",
+        thread=thread,
+    )

@@ -1,0 +1,208 @@
+"""A run that has not ended: what it was asked, what it has generated, and how it would end.
+
+It knows one run and the transaction that ends it; it must never know the engine, stores or subscribers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import msgspec
+from msgspec import UNSET
+
+from livethread.messages import ErrorBody, RunDelta, RunFinished, RunSnapshot, RunStarted
+from livethread.model import STATE_OF_REASON, Message, Reason, Run, RunState, Sampling, Timings, Usage
+from livethread_server.engine.wire import Delta, Finished, Output, Started
+from livethread_server.mutation import RunUndo, Undo, undo
+from livethread_server.prompt import Prompt
+from livethread_server.store.base import RunRecord, Turn
+from livethread_server.transaction import Transaction
+
+FinalTokens = Callable[[str, tuple[int, ...]], tuple[int, ...] | None]
+
+
+class Outputs(Protocol):
+    """What the engine says about one run, in order, ending with ``finished``."""
+
+    @property
+    def position(self) -> int:
+        """Runs ahead of it in the engine's queue."""
+
+    def __aiter__(self) -> AsyncIterator[Output]:
+        """Iterate over the run's outputs."""
+
+
+class LiveRun:
+    """One run from acceptance to end.
+
+    ``gate`` is shut while a transaction that would end the run is being prepared: nothing more is told of
+    the run until it is open again or the run is ``over``.
+    """
+
+    def __init__(self, record: RunRecord, told: Sampling, proved: Sampling, session: str) -> None:
+        self.record = record
+        self.told_sampling = told
+        self.engine_sampling = proved
+        self.session = session
+        self.ahead = 0
+        self.cancel_with_session = False
+        self.outputs: Outputs | None = None
+        self.over = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.timer: asyncio.TimerHandle | None = None
+        self.text = record.text
+        self.tokens: list[int] = list(record.tokens)
+        self.accepted_at = time.monotonic()
+        self.started: Started | None = None
+        self.first_at: float | None = None
+        self.flushed_at = self.accepted_at
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.record.run.id
+
+    @property
+    def message(self) -> str:
+        """The id of the message it writes."""
+        return self.record.run.message
+
+    @property
+    def position(self) -> int:
+        """How many runs are ahead of it: of its thread, or in the engine's queue."""
+        return self.ahead if self.outputs is None else self.outputs.position
+
+    @property
+    def state(self) -> RunState:
+        """Running from the moment that ``run.started`` is told."""
+        return "queued" if self.started is None else "running"
+
+    def run(self) -> Run:
+        """What the wire shows of it."""
+        return msgspec.structs.replace(self.record.run, state=self.state, position=self.position)
+
+    def snapshot(self) -> RunSnapshot | None:
+        """The text so far, for somebody who joins; None while it has not started."""
+        if self.started is None:
+            return None
+        return RunSnapshot(run=self.id, message=self.message, start=0, to=len(self.tokens), text=self.text)
+
+    def submitted(self, prompt: Prompt, outputs: Outputs) -> None:
+        """The engine has it. A message that it goes on with has the ids that the prompt gave it."""
+        self.outputs = outputs
+        if self.record.base and self.record.base_tokens is None:
+            ids = prompt.tokens[prompt.starts[self.message] : prompt.ends[self.message]]
+            self.record = msgspec.structs.replace(self.record, base_tokens=ids)
+
+    def start(self, transaction: Transaction, started: Started, instance: str) -> None:
+        """Write into ``transaction`` that the engine began with it."""
+        self.started = started
+        turn = transaction.turn(self.message)
+        message = msgspec.structs.replace(turn.message, state="streaming")
+        transaction.put(msgspec.structs.replace(turn, message=message))
+        event = transaction.tell(
+            RunStarted,
+            run=self.id,
+            message=self.message,
+            model=transaction.thread.model,
+            instance=instance,
+            prompt_tokens=started.prompt,
+            reused_tokens=started.reused,
+            sampling=self.told_sampling,
+            by=self.record.run.by,
+        )
+        self.record = msgspec.structs.replace(self.record, started=msgspec.json.encode(event))
+        self.keep(transaction, None)
+
+    def extend(self, delta: Delta) -> RunDelta:
+        """Take over what the engine generated; the event that tells it."""
+        start = len(self.tokens)
+        self.tokens.extend(delta.tokens)
+        self.text += delta.text
+        if self.first_at is None:
+            self.first_at = time.monotonic()
+        return RunDelta(thread=self.record.run.thread, run=self.id, start=start, to=len(self.tokens), text=delta.text)
+
+    def finish(
+        self,
+        transaction: Transaction,
+        reason: Reason,
+        final_tokens: FinalTokens,
+        finished: Finished | None = None,
+        error: ErrorBody | None = None,
+    ) -> None:
+        """End the run in ``transaction``: its message, its record, ``run.finished``, and the old message put
+        back where a regeneration brought no text."""
+        turn = transaction.turn(self.message)
+        message = self._ended(turn.message, reason, finished)
+        tokens = final_tokens(message.content, (*(self.record.base_tokens or ()), *self.tokens))
+        if self.record.base and self.record.base_tokens is None:
+            tokens = None
+        transaction.put(Turn(turn.position, message, tokens))
+        self.keep(transaction, reason)
+        transaction.tell(
+            RunFinished,
+            run=self.id,
+            reason=reason,
+            message=message,
+            usage=message.usage,
+            timings=message.timings,
+            error=UNSET if error is None else error,
+        )
+        if self.record.run.mode == "regenerate" and not self.text:
+            self._take_back(transaction, self._undo().placement)
+
+    def roll_back(self, transaction: Transaction) -> None:
+        """Undo what the run's ``generate`` put in, after it was finished in the same transaction."""
+        self._take_back(transaction, self._undo().all)
+
+    def keep(self, transaction: Transaction, reason: Reason | None) -> None:
+        """Keep the run as it now is; with ``reason`` as it is at its end."""
+        run = self.run()
+        if reason is not None:
+            run = msgspec.structs.replace(run, state="finished", reason=reason, position=0)
+        transaction.keep(msgspec.structs.replace(self.record, run=run, text=self.text, tokens=tuple(self.tokens)))
+
+    def _undo(self) -> RunUndo:
+        return msgspec.json.decode(self.record.undo, type=RunUndo)
+
+    def _take_back(self, transaction: Transaction, plan: Undo) -> None:
+        mutation = undo(transaction.turns, plan)
+        if mutation.ops:
+            transaction.mutate(mutation, self.record.run.by)
+
+    def _ended(self, message: Message, reason: Reason, finished: Finished | None) -> Message:
+        return msgspec.structs.replace(
+            message,
+            content=self.record.base + self.text,
+            state=STATE_OF_REASON[reason],
+            reason=reason,
+            usage=self._usage(finished),
+            timings=self._timings(finished),
+        )
+
+    def _usage(self, finished: Finished | None) -> Usage:
+        return Usage(
+            prompt_tokens=self.started.prompt if self.started else 0,
+            completion_tokens=finished.completion if finished else len(self.tokens),
+            reused_tokens=self.started.reused if self.started else 0,
+        )
+
+    def _timings(self, finished: Finished | None) -> Timings:
+        end = finished.at if finished else time.monotonic()
+        start = self.started.at if self.started else end
+        first = (finished.first_at if finished else None) or self.first_at or end
+        return Timings(
+            queue_ms=_milliseconds(self.accepted_at, start),
+            prompt_ms=_milliseconds(start, first),
+            first_token_ms=_milliseconds(self.accepted_at, first),
+            generate_ms=_milliseconds(first, end),
+        )
+
+
+def _milliseconds(start: float, end: float) -> float:
+    return round(max(0.0, end - start) * 1000, 3)

@@ -1,0 +1,296 @@
+"""The life of accepted runs: started, streaming, ended; exactly one end each.
+
+Here lanes, engine and hub meet: what the engine says becomes events, durable ones stored before they are
+told. It must never know sockets, or how text is generated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import msgspec
+
+from livethread.errors import CommandError, ErrorCode
+from livethread.messages import ErrorBody, RunProgress, RunStarted
+from livethread.model import Reason, Run, Sampling
+from livethread_server.engine.wire import Finished, Output, Started, Submit
+from livethread_server.hub import Hub
+from livethread_server.lanes import Lane, Lanes
+from livethread_server.live_run import LiveRun, Outputs
+from livethread_server.prompt import Prompt
+from livethread_server.prompter import Prompter
+from livethread_server.store.base import RunRecord, Store
+from livethread_server.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 1.0
+"""How much generating may be lost, should the server be killed."""
+DISCONNECT_SECONDS = 10.0
+"""How long a run with ``on_disconnect: cancel`` goes on after its asker's session ended."""
+
+
+class RunEngine(Protocol):
+    """What runs need of an engine."""
+
+    @property
+    def trouble(self) -> CommandError | None:
+        """Why nothing can be generated now; None when it can."""
+
+    def submit(self, submit: Submit) -> Outputs:
+        """Start or queue a run; `CommandError` where it cannot be taken."""
+
+    def cancel(self, run: str) -> None:
+        """End a run, if it has not ended."""
+
+    async def wait_ready(self) -> None:
+        """Return once runs can be submitted; `CommandError` when that will never be."""
+
+
+class Runs:
+    """All runs that have not ended."""
+
+    def __init__(
+        self, store: Store, lanes: Lanes, hub: Hub, engine: RunEngine, prompter: Prompter, instance: str
+    ) -> None:
+        self._store = store
+        self._lanes = lanes
+        self._hub = hub
+        self._engine = engine
+        self._prompter = prompter
+        self._instance = instance
+        self._live: dict[str, LiveRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def get(self, run: str) -> LiveRun | None:
+        """A run that has not ended."""
+        return self._live.get(run)
+
+    def session_ended(self, session: str) -> None:
+        """The asker is gone: its runs that should not outlive it end a little later."""
+        for run in self._live.values():
+            if run.session == session and run.cancel_with_session:
+                asyncio.get_running_loop().call_later(DISCONNECT_SECONDS, self.end_soon, run, "cancelled")
+
+    def waiting(self) -> int:
+        """How many runs wait for others to end."""
+        return sum(1 for run in self._live.values() if run.position)
+
+    def shown(self, record: RunRecord) -> Run:
+        """A run as it is now; what the store has of a live one is behind."""
+        run = self._live.get(record.run.id)
+        return record.run if run is None else run.run()
+
+    def publish(self, transaction: Transaction) -> None:
+        """Tell the events of a stored transaction."""
+        for event in transaction.events:
+            self._hub.publish(event)
+
+    # Starting
+
+    def submit(self, lane: Lane, run: LiveRun, prompt: Prompt) -> None:
+        """Give a run to the engine. `CommandError` where that takes none."""
+        outputs = self._engine.submit(
+            Submit(
+                run=run.id,
+                thread=lane.id,
+                tenant=lane.thread.owner,
+                tokens=prompt.tokens,
+                sampling=run.engine_sampling,
+            )
+        )
+        run.submitted(prompt, outputs)
+        lane.prompt = prompt
+
+    def withdraw(self, run: LiveRun) -> None:
+        """The run was submitted, but could not be stored: the engine need not write it."""
+        self._engine.cancel(run.id)
+
+    def adopt(self, lane: Lane, run: LiveRun, timeout_ms: int | None) -> None:
+        """The run is stored: from now on it is alive, and its time runs."""
+        lane.runs.append(run)
+        self._live[run.id] = run
+        if timeout_ms is not None:
+            run.timer = asyncio.get_running_loop().call_later(timeout_ms / 1000, self.end_soon, run, "timeout")
+
+    def follow(self, run: LiveRun) -> None:
+        """Turn what the engine says of a submitted run into events, until the run ends."""
+        if run.outputs is not None:
+            self._spawn(self._follow(run, run.outputs))
+
+    # Ending
+
+    @contextmanager
+    def held(self, runs: Sequence[LiveRun]) -> Iterator[None]:
+        """Nothing is told of ``runs`` while the transaction that ends them is made and stored."""
+        for run in runs:
+            run.gate.clear()
+        try:
+            yield
+        finally:
+            for run in runs:
+                run.gate.set()
+
+    def finish_in(
+        self,
+        transaction: Transaction,
+        run: LiveRun,
+        reason: Reason,
+        finished: Finished | None = None,
+        error: ErrorBody | None = None,
+    ) -> None:
+        """Write the end of ``run`` into ``transaction``."""
+        run.finish(transaction, reason, self._prompter.final_tokens, finished, error)
+
+    def interrupt_in(self, transaction: Transaction, runs: Sequence[LiveRun], *, roll_back: bool) -> None:
+        """Write into ``transaction`` that ``runs`` were interrupted, and take back what they put in."""
+        for run in runs:
+            self.finish_in(transaction, run, "interrupted")
+        for run in reversed(runs):
+            if roll_back:
+                run.roll_back(transaction)
+
+    def ended(self, lane: Lane, runs: Sequence[LiveRun]) -> None:
+        """A stored transaction ended the runs: let go of them."""
+        for run in list(runs):
+            run.over = True
+            if run.timer is not None:
+                run.timer.cancel()
+            lane.runs.remove(run)
+            self._live.pop(run.id, None)
+            self._engine.cancel(run.id)
+
+    def end_soon(self, run: LiveRun, reason: Reason) -> None:
+        """End a run without waiting for it."""
+        self._spawn(self._end(run, reason))
+
+    async def recover(self) -> None:
+        """End what a crash of the server left behind, with the text that was stored."""
+        for record in await self._store.unfinished():
+            run = LiveRun(record, Sampling(), Sampling(), session="")
+            run.started = _started_before(record)
+            async with self._lanes.hold(record.run.thread, None) as lane:
+                transaction = lane.begin()
+                self.finish_in(transaction, run, "interrupted")
+                await self._lanes.commit(lane, transaction)
+
+    async def stop(self) -> None:
+        """End all runs as interrupted, and all that follows them."""
+        await asyncio.gather(*(self._end(run, "interrupted") for run in self._live.values()))
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Inside
+
+    async def _end(
+        self, run: LiveRun, reason: Reason, finished: Finished | None = None, error: ErrorBody | None = None
+    ) -> None:
+        async with self._lanes.hold(run.record.run.thread, None) as lane:
+            if run.over:
+                return
+            with self.held([run]):
+                transaction = lane.begin()
+                self.finish_in(transaction, run, reason, finished, error)
+                await self._lanes.commit(lane, transaction)
+                self.ended(lane, [run])
+            self.publish(transaction)
+            self._move_up(lane)
+
+    def _move_up(self, lane: Lane) -> None:
+        for index, run in enumerate(lane.runs):
+            waited, run.ahead = run.ahead, index
+            if waited and not index:
+                self._spawn(self._start(run))
+
+    async def _start(self, run: LiveRun) -> None:
+        """Start a run that waited for others of its thread; what it cannot start with is its end."""
+        try:
+            await self._engine.wait_ready()
+            async with self._lanes.hold(run.record.run.thread, None) as lane:
+                if run.over:
+                    return
+                prompt = await self._prompter.prompt(
+                    lane.thread, lane.turns, run.message, go_on=run.record.run.mode == "continue"
+                )
+                self.submit(lane, run, prompt)
+        except CommandError as error:
+            body = ErrorBody(error.code, error.message, error.retryable, error.details)
+            await self._end(run, "error", error=body)
+        else:
+            self.follow(run)
+
+    async def _follow(self, run: LiveRun, outputs: Outputs) -> None:
+        try:
+            async for output in outputs:
+                await run.gate.wait()
+                if run.over:
+                    return
+                await self._tell(run, output)
+        except Exception:
+            # Whatever broke, the run must not stay open for ever; the cause goes up to the log.
+            sentence = "The server failed while it followed the run. Its log says more; generate again."
+            await self._end(run, "error", error=ErrorBody(ErrorCode.INTERNAL, sentence, False))
+            raise
+
+    async def _tell(self, run: LiveRun, output: Output) -> None:
+        if output.started is not None:
+            await self._tell_start(run, output.started)
+        if output.progress is not None:
+            part = output.progress
+            self._hub.publish(
+                RunProgress(
+                    thread=run.record.run.thread,
+                    run=run.id,
+                    cached=part.cached,
+                    processed=part.processed,
+                    total=part.total,
+                )
+            )
+        if output.delta is not None and not run.over:
+            self._hub.publish(run.extend(output.delta))
+        if output.finished is not None:
+            await self._end(run, output.finished.reason, output.finished, self._error(output.finished))
+        elif time.monotonic() - run.flushed_at > FLUSH_SECONDS:
+            run.flushed_at = time.monotonic()
+            await self._store.flush(run.id, run.text, tuple(run.tokens))
+
+    async def _tell_start(self, run: LiveRun, started: Started) -> None:
+        async with self._lanes.hold(run.record.run.thread, None) as lane:
+            if run.over:
+                return
+            transaction = lane.begin()
+            run.start(transaction, started, self._instance)
+            await self._lanes.commit(lane, transaction)
+            self.publish(transaction)
+
+    def _error(self, finished: Finished) -> ErrorBody | None:
+        if finished.error is None:
+            return None
+        trouble = self._engine.trouble
+        code = ErrorCode.INTERNAL if trouble is None else ErrorCode.MODEL_UNAVAILABLE
+        return ErrorBody(code, finished.error, code.retryable)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("following a run failed", exc_info=task.exception())
+
+
+def _started_before(record: RunRecord) -> Started | None:
+    if record.started is None:
+        return None
+    event = msgspec.json.decode(record.started, type=RunStarted)
+    moment = time.monotonic()
+    return Started(event.prompt_tokens, event.reused_tokens, moment, moment)

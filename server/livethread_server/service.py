@@ -1,0 +1,381 @@
+"""The use cases: what each command of the wire does, over store, hub and engine.
+
+A use case answers by calling ``answer`` once, after its change is stored and before the change is told, or
+raises `CommandError` and has changed nothing. The service must never know frames, sockets or HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from livethread import messages as wire
+from livethread.errors import CommandError, ErrorCode
+from livethread.messages import Command, Draft, Empty, Generate, HelloOk, Limits, MutateOk, SubscribeOk
+from livethread.model import Fork, Principal, Sampling, Thread
+from livethread_server.acceptance import Acceptance, Answer
+from livethread_server.hub import Hub
+from livethread_server.idempotency import answer_record, recall
+from livethread_server.lanes import Lane, Lanes
+from livethread_server.live_run import LiveRun
+from livethread_server.mutation import index_of, mutate
+from livethread_server.placement import busy, touches
+from livethread_server.prompter import Prompter
+from livethread_server.runs import Runs
+from livethread_server.session import Session
+from livethread_server.stamps import new_id, now
+from livethread_server.store.base import BadCursor, Store, Taken, Turn
+from livethread_server.threads import Residencies, excerpt, run_snapshot, snapshot
+from livethread_server.transaction import given
+
+RUNS_SHOWN = 100
+"""How many runs ``runs`` answers at most."""
+
+Handler = Callable[[Session, Any, Answer], Awaitable[None]]
+
+
+class ServiceEngine(Protocol):
+    """What the service itself needs of an engine."""
+
+    @property
+    def trouble(self) -> CommandError | None:
+        """Why nothing can be generated now; None when it can."""
+
+    def forget(self, thread: str) -> None:
+        """The thread is gone: its context may go."""
+
+
+class Service:
+    """Carries out commands. One for the whole server."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        lanes: Lanes,
+        hub: Hub,
+        runs: Runs,
+        acceptance: Acceptance,
+        prompter: Prompter,
+        residencies: Residencies,
+        engine: ServiceEngine,
+        identity: tuple[str, str],
+        limits: Limits,
+    ) -> None:
+        self._store = store
+        self._lanes = lanes
+        self._hub = hub
+        self._runs = runs
+        self._acceptance = acceptance
+        self._prompter = prompter
+        self._residencies = residencies
+        self._engine = engine
+        self._identity = identity
+        self._limits = limits
+        self._handlers: dict[type[Command], Handler] = {
+            wire.ThreadCreate: self._create,
+            wire.ThreadGet: self._get,
+            wire.ThreadList: self._list,
+            wire.ThreadUpdate: self._update,
+            wire.ThreadDelete: self._delete,
+            wire.ThreadFork: self._fork,
+            wire.Subscribe: self._subscribe,
+            wire.Unsubscribe: self._unsubscribe,
+            wire.Mutate: self._mutate,
+            wire.Generate: self._acceptance.generate,
+            wire.Cancel: self._cancel,
+            wire.Runs: self._list_runs,
+        }
+
+    @property
+    def trouble(self) -> CommandError | None:
+        """Why a generation would not work now; None when it would."""
+        return self._engine.trouble
+
+    def hello(self, session: Session) -> HelloOk:
+        """Who we are, who the session is, and what is bounded."""
+        server, version = self._identity
+        return HelloOk(
+            server=server,
+            version=version,
+            session=session.id,
+            principal=session.principal,
+            models=(self._prompter.model,),
+            limits=self._limits,
+        )
+
+    def announce(self, session: Session, command: Command) -> None:
+        """To be called the moment a command comes in, before anything is awaited."""
+        if isinstance(command, Generate):
+            self._acceptance.announce(session, command)
+
+    async def carry_out(self, session: Session, command: Command, answer: Answer) -> None:
+        """Do what an announced command asks for; `CommandError` where that cannot be."""
+        await self._handlers[type(command)](session, command, answer)
+
+    def leave(self, session: Session) -> None:
+        """The session ended: nothing more goes to it, and its runs may end with it."""
+        for thread in session.subscriptions:
+            self._hub.remove(thread, session.outbox)
+        self._runs.session_ended(session.id)
+
+    # Threads
+
+    async def _create(self, session: Session, command: wire.ThreadCreate, answer: Answer) -> None:
+        _refuse_drop_oldest(command.overflow)
+        self._prompter.check_model(command.model or self._prompter.model)
+        if command.sampling is not None:
+            self._prompter.check(command.sampling)
+        thread = _new_thread(session.principal, command, self._prompter.model)
+        turns = _drafted(command.messages, session.principal)
+        try:
+            await self._store.create(thread, turns)
+        except Taken:
+            if command.if_exists == "error":
+                raise _taken(thread.id, "thread") from None
+            async with self._lanes.hold(thread.id, session.principal) as lane:
+                thread, turns = lane.thread, lane.turns
+        shown, _ = snapshot(self._residencies.shown(thread), turns)
+        answer(wire.ThreadOk(shown))
+
+    async def _get(self, session: Session, command: wire.ThreadGet, answer: Answer) -> None:
+        async with self._lanes.hold(command.thread, session.principal) as lane:
+            thread, more = excerpt(self._residencies.shown(lane.thread), lane.turns, command.before, command.limit)
+            answer(wire.ThreadGetOk(thread, more, run_snapshot(lane)))
+
+    async def _list(self, session: Session, command: wire.ThreadList, answer: Answer) -> None:
+        try:
+            page = await self._store.list(session.principal.id, command.limit, command.cursor)
+        except BadCursor:
+            raise CommandError(
+                ErrorCode.BAD_REQUEST,
+                "Field 'cursor' is not one that thread.list gave out. Send back its cursor, or none to begin.",
+                field="cursor",
+            ) from None
+        answer(wire.ThreadListOk(tuple(map(self._residencies.shown, page.threads)), page.cursor))
+
+    async def _update(self, session: Session, command: wire.ThreadUpdate, answer: Answer) -> None:
+        fields = self._changed_fields(command)
+        async with self._lanes.hold(command.thread, session.principal) as lane:
+            transaction = lane.begin()
+            transaction.expect(command.expect_version)
+            if fields:
+                transaction.update(fields, session.principal)
+                await self._lanes.commit(lane, transaction)
+            answer(wire.VersionOk(transaction.thread.version))
+            self._runs.publish(transaction)
+
+    async def _delete(self, session: Session, command: wire.ThreadDelete, answer: Answer) -> None:
+        async with self._lanes.hold(command.thread, session.principal) as lane:
+            ending = tuple(lane.runs)
+            transaction = lane.begin()
+            with self._runs.held(ending):
+                self._runs.interrupt_in(transaction, ending, roll_back=False)
+                transaction.tell(wire.ThreadDeleted, by=session.principal)
+                await self._lanes.delete(lane)
+                self._runs.ended(lane, ending)
+            answer(Empty())
+            self._runs.publish(transaction)
+            self._hub.drop(lane.id)
+            self._engine.forget(lane.id)
+
+    async def _fork(self, session: Session, command: wire.ThreadFork, answer: Answer) -> None:
+        async with self._lanes.hold(command.thread, session.principal) as lane:
+            turns = _turns_to_fork(lane, command.at)
+            thread = _forked(lane.thread, turns, session.principal, command)
+            try:
+                await self._store.create(thread, turns)
+            except Taken:
+                raise _taken(thread.id, "new_thread") from None
+            shown, _ = snapshot(self._residencies.shown(thread), turns)
+            answer(wire.ThreadOk(shown))
+
+    # Listening
+
+    async def _subscribe(self, session: Session, command: wire.Subscribe, answer: Answer) -> None:
+        async with self._lanes.hold(command.thread, session.principal) as lane:
+            known = session.subscriptions | {lane.id}
+            if len(known) > self._limits.subscriptions:
+                raise CommandError(
+                    ErrorCode.RATE_LIMITED,
+                    f"A session may subscribe to {self._limits.subscriptions} threads. Unsubscribe from one first.",
+                    subscriptions=self._limits.subscriptions,
+                )
+            thread, more = snapshot(self._residencies.shown(lane.thread), lane.turns)
+            # Nothing is awaited from here on, so that no event falls between the snapshot and the rest.
+            answer(
+                SubscribeOk(
+                    epoch=thread.epoch,
+                    seq=thread.seq,
+                    version=thread.version,
+                    recovered=False,
+                    thread=thread,
+                    more=more,
+                    run=run_snapshot(lane),
+                )
+            )
+            session.subscriptions.add(lane.id)
+            self._hub.add(lane.id, session.outbox)
+
+    async def _unsubscribe(self, session: Session, command: wire.Unsubscribe, answer: Answer) -> None:
+        session.subscriptions.discard(command.thread)
+        self._hub.remove(command.thread, session.outbox)
+        answer(Empty())
+
+    # Changing
+
+    async def _mutate(self, session: Session, command: wire.Mutate, answer: Answer) -> None:
+        async with self._lanes.hold(command.thread, session.principal) as lane:
+            known = await recall(self._store, session, command)
+            if known is not None:
+                answer(known)
+                return
+            transaction = lane.begin()
+            transaction.expect(command.expect_version)
+            ending = _in_the_way(lane, command, session.principal)
+            with self._runs.held(ending):
+                self._runs.interrupt_in(transaction, ending, roll_back=command.if_busy == "rollback")
+                before = transaction.turns
+                done = mutate(before, command.ops, session.principal, now())
+                transaction.mutate(done, session.principal)
+                reuse = self._residencies.reuse(lane, before, done.turns)
+                ok = MutateOk(transaction.thread.version, done.made, reuse)
+                transaction.answer = answer_record(session, command, msgspec.json.encode(ok))
+                await self._lanes.commit(lane, transaction)
+                self._runs.ended(lane, ending)
+            answer(ok)
+            self._runs.publish(transaction)
+
+    # Runs
+
+    async def _cancel(self, session: Session, command: wire.Cancel, answer: Answer) -> None:
+        found = self.cancel(session, command)
+        if found is None:
+            record = await self._store.run(command.run)
+            if record is None or record.owner != session.principal.id:
+                raise CommandError(
+                    ErrorCode.NOT_FOUND,
+                    f"There is no run {command.run!r}. Use the id that generate answered.",
+                    field="run",
+                    run=command.run,
+                )
+            found = wire.CancelOk(command.run, record.run.state)
+        answer(found)
+
+    def cancel(self, session: Session, command: wire.Cancel) -> wire.CancelOk | None:
+        """End a run soon, without waiting for anything; None where only the store knows of it."""
+        run = self._runs.get(command.run)
+        if run is not None and run.record.owner == session.principal.id:
+            self._runs.end_soon(run, "cancelled")
+            return wire.CancelOk(run.id, run.state)
+        return self._acceptance.cancel(session, command.run) if run is None else None
+
+    async def _list_runs(self, session: Session, command: wire.Runs, answer: Answer) -> None:
+        if command.thread is not None:
+            async with self._lanes.hold(command.thread, session.principal):
+                pass
+        records = await self._store.runs(session.principal.id, command.thread, RUNS_SHOWN)
+        answer(wire.RunsOk(tuple(self._runs.shown(record) for record in records)))
+
+    def _changed_fields(self, command: wire.ThreadUpdate) -> dict[str, Any]:
+        """What an update changes, with what null stands for filled in."""
+        _refuse_drop_oldest(command.overflow)
+        fields = given(
+            title=command.title,
+            model=self._prompter.model if command.model is None else command.model,
+            sampling=Sampling() if command.sampling is None else command.sampling,
+            metadata={} if command.metadata is None else command.metadata,
+            overflow="error" if command.overflow is None else command.overflow,
+            pinned=False if command.pinned is None else command.pinned,
+        )
+        if "model" in fields:
+            self._prompter.check_model(fields["model"])
+        if "sampling" in fields:
+            self._prompter.check(fields["sampling"])
+        return fields
+
+
+def _refuse_drop_oldest(overflow: Any) -> None:
+    if overflow == "drop_oldest":
+        raise CommandError(
+            ErrorCode.UNSUPPORTED,
+            "Field 'overflow' cannot be 'drop_oldest' on this server yet. Use 'error'.",
+            field="overflow",
+        )
+
+
+def _new_thread(owner: Principal, command: wire.ThreadCreate, model: str) -> Thread:
+    moment = now()
+    return Thread(
+        id=command.thread or new_id("t"),
+        title=command.title,
+        model=command.model or model,
+        version=0,
+        seq=0,
+        epoch=new_id("e"),
+        sampling=command.sampling or Sampling(),
+        metadata=command.metadata or {},
+        overflow=command.overflow or "error",
+        pinned=bool(command.pinned),
+        owner=owner.id,
+        created_at=moment,
+        updated_at=moment,
+    )
+
+
+def _drafted(drafts: Sequence[Draft], by: Principal) -> tuple[Turn, ...]:
+    """The turns of a new thread's first messages."""
+    ops = [wire.Append(draft) for draft in drafts]
+    return mutate((), ops, by, now(), field="messages").turns
+
+
+def _turns_to_fork(lane: Lane, at: str | None) -> tuple[Turn, ...]:
+    """The turns up to ``at``; by default up to the last one before anything unfinished."""
+    unfinished = {run.message for run in lane.runs}
+    states = [turn.message.id in unfinished for turn in lane.turns]
+    first = states.index(True) if True in states else len(states)
+    if at is None:
+        return lane.turns[:first]
+    stop = index_of(lane.turns, at, "at") + 1
+    if stop > first:
+        raise busy([run.id for run in lane.runs])
+    return lane.turns[:stop]
+
+
+def _forked(thread: Thread, turns: Sequence[Turn], owner: Principal, command: wire.ThreadFork) -> Thread:
+    moment = now()
+    return msgspec.structs.replace(
+        thread,
+        id=command.new_thread or new_id("t"),
+        title=thread.title if command.title is None else command.title,
+        version=0,
+        seq=0,
+        epoch=new_id("e"),
+        owner=owner.id,
+        forked_from=Fork(thread.id, turns[-1].message.id if turns else None),
+        created_at=moment,
+        updated_at=moment,
+    )
+
+
+def _in_the_way(lane: Lane, command: wire.Mutate, by: Principal) -> Sequence[LiveRun]:
+    """The runs that a mutation ends; `CommandError` ``busy`` where it may not."""
+    if not lane.runs:
+        return ()
+    after = mutate(lane.turns, command.ops, by, now()).turns
+    if not touches(lane.turns, after, lane.unfinished()):
+        return ()
+    if command.if_busy == "reject":
+        raise busy([run.id for run in lane.runs])
+    return tuple(lane.runs)
+
+
+def _taken(thread: str, field: str) -> CommandError:
+    return CommandError(
+        ErrorCode.EXISTS,
+        f"The id {thread!r} is taken by another thread. Choose another, or leave it out to get a new one.",
+        field=field,
+        thread=thread,
+    )

@@ -1,0 +1,23 @@
+"""One connection's identity: who it is, what it listens to, and where its frames go.
+
+A session must never know sockets or what its commands do.
+"""
+
+from __future__ import annotations
+
+from livethread.model import Principal
+from livethread_server.hub import Outbox
+from livethread_server.stamps import new_id
+
+ANYONE = Principal("default", "default")
+"""Who everybody is where no authentication is configured."""
+
+
+class Session:
+    """From hello to close. ``principal`` owns what the session creates."""
+
+    def __init__(self, outbox: Outbox, principal: Principal = ANYONE) -> None:
+        self.id = new_id("s")
+        self.principal = principal
+        self.outbox = outbox
+        self.subscriptions: set[str] = set()

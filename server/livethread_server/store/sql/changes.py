@@ -1,0 +1,155 @@
+"""What changes rows: each function is one transaction over the connection it is given.
+
+This module must never know who decided the change, or on which database it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.exc import IntegrityError
+
+from livethread.model import Thread
+from livethread_server.store.base import (
+    EVENTS_KEPT,
+    KEY_SECONDS,
+    RUNS_KEPT,
+    AnswerRecord,
+    Change,
+    EventRecord,
+    Missing,
+    RunRecord,
+    Stale,
+    Taken,
+    Turn,
+)
+from livethread_server.store.rows import pack_tokens, run_row, thread_row, turn_row
+from livethread_server.store.sql.queries import missing
+from livethread_server.store.sql.schema import ANSWERS, EVENTS, RUNS, THREADS, TURNS
+
+
+def create(thread: Thread, turns: Sequence[Turn], connection: Connection) -> None:
+    try:
+        connection.execute(THREADS.insert(), thread_row(thread))
+    except IntegrityError:
+        raise Taken(f"There is a thread {thread.id!r} already. Choose another id.") from None
+    _insert_turns(connection, thread.id, turns)
+
+
+_AT = (
+    THREADS.c.id == bindparam("at"),
+    THREADS.c.version == bindparam("was_version"),
+    THREADS.c.seq == bindparam("was_seq"),
+)
+_REPLACE_THREAD = THREADS.update().where(*_AT)
+_DELETE_THREAD = THREADS.delete().where(*_AT)
+
+
+def commit(change: Change, connection: Connection) -> None:
+    thread = change.thread
+    at = {"at": thread.id, "was_version": change.was_version, "was_seq": change.was_seq}
+    if connection.execute(_REPLACE_THREAD, thread_row(thread) | at).rowcount != 1:
+        raise _refused(connection, thread.id, change.was_version, change.was_seq)
+    _change_turns(connection, thread.id, change.put, change.drop)
+    _add_events(connection, thread, change.events)
+    for record in change.runs:
+        _put_run(connection, record)
+    if any(record.run.state == "finished" for record in change.runs):
+        _trim_runs(connection, thread.id)
+    if change.answer is not None:
+        _put_answer(connection, thread.id, change.answer)
+
+
+def delete(thread: str, was_version: int, was_seq: int, connection: Connection) -> None:
+    at = {"at": thread, "was_version": was_version, "was_seq": was_seq}
+    if connection.execute(_DELETE_THREAD, at).rowcount != 1:
+        raise _refused(connection, thread, was_version, was_seq)
+
+
+def _refused(connection: Connection, thread: str, version: int, seq: int) -> Missing | Stale:
+    if connection.scalar(select(THREADS.c.id).where(THREADS.c.id == thread)) is None:
+        return missing(thread)
+    return Stale(f"Thread {thread!r} is no longer at version {version}, seq {seq}. Load it and decide again.")
+
+
+_DROP_TURN = TURNS.delete().where(TURNS.c.thread == bindparam("of"), TURNS.c.id == bindparam("message"))
+
+
+def _change_turns(connection: Connection, thread: str, put: Sequence[Turn], drop: Sequence[str]) -> None:
+    # What is put is dropped first: the one portable way to insert or replace.
+    gone = [{"of": thread, "message": message} for message in (*drop, *(turn.message.id for turn in put))]
+    if gone:
+        connection.execute(_DROP_TURN, gone)
+    _insert_turns(connection, thread, put)
+
+
+def _insert_turns(connection: Connection, thread: str, turns: Sequence[Turn]) -> None:
+    last = {turn.message.id: turn for turn in turns}
+    if last:
+        connection.execute(TURNS.insert(), [turn_row(thread, turn) for turn in last.values()])
+
+
+_TRIM_EVENTS = EVENTS.delete().where(EVENTS.c.thread == bindparam("of"), EVENTS.c.seq <= bindparam("last"))
+
+
+def _add_events(connection: Connection, thread: Thread, events: Sequence[EventRecord]) -> None:
+    if not events:
+        return
+    rows = [{"thread": thread.id, "seq": event.seq, "body": event.body} for event in events]
+    connection.execute(EVENTS.insert(), rows)
+    if thread.seq > EVENTS_KEPT:
+        connection.execute(_TRIM_EVENTS, {"of": thread.id, "last": thread.seq - EVENTS_KEPT})
+
+
+_REPLACE_RUN = RUNS.update().where(RUNS.c.id == bindparam("at"), RUNS.c.thread == bindparam("of"))
+
+
+def _put_run(connection: Connection, record: RunRecord) -> None:
+    row = run_row(record)
+    replaced = connection.execute(_REPLACE_RUN, row | {"at": record.run.id, "of": record.run.thread})
+    if replaced.rowcount:
+        return
+    try:
+        connection.execute(RUNS.insert(), row)
+    except IntegrityError:
+        raise Taken(f"There is a run {record.run.id!r} on another thread already. Choose another id.") from None
+
+
+_FINISHED = select(RUNS.c.n).where(RUNS.c.thread == bindparam("of"), RUNS.c.finished)
+_FIRST_TOO_MANY = _FINISHED.order_by(RUNS.c.n.desc()).limit(1).offset(RUNS_KEPT).scalar_subquery()
+_TRIM_RUNS = RUNS.delete().where(RUNS.c.thread == bindparam("of"), RUNS.c.finished, RUNS.c.n <= _FIRST_TOO_MANY)
+
+
+def _trim_runs(connection: Connection, thread: str) -> None:
+    connection.execute(_TRIM_RUNS, {"of": thread})
+
+
+_EXPIRED = ANSWERS.delete().where(ANSWERS.c.expires <= bindparam("now"))
+_DROP_ANSWER = ANSWERS.delete().where(
+    ANSWERS.c.thread == bindparam("of"),
+    ANSWERS.c.principal == bindparam("by"),
+    ANSWERS.c.key == bindparam("under"),
+)
+
+
+def _put_answer(connection: Connection, thread: str, answer: AnswerRecord) -> None:
+    key = answer.key.encode()
+    connection.execute(_EXPIRED, {"now": answer.expires - KEY_SECONDS})
+    connection.execute(_DROP_ANSWER, {"of": thread, "by": answer.principal, "under": key})
+    row = {
+        "thread": thread,
+        "principal": answer.principal,
+        "key": key,
+        "digest": answer.digest,
+        "answer": answer.answer,
+        "expires": answer.expires,
+    }
+    connection.execute(ANSWERS.insert(), row)
+
+
+_FLUSH = RUNS.update().where(RUNS.c.id == bindparam("at"), ~RUNS.c.finished)
+
+
+def flush(run: str, text: str, tokens: tuple[int, ...], connection: Connection) -> None:
+    connection.execute(_FLUSH, {"at": run, "text": text.encode(), "tokens": pack_tokens(tokens)})

@@ -1,0 +1,124 @@
+"""The tables, and which version of them a database holds.
+
+This module must never know what is done with the rows.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    select,
+)
+
+from livethread_server.store.base import Unusable
+
+SCHEMA_VERSION = 1
+"""The version of the tables below, kept in the database."""
+
+TABLES = MetaData()
+# Ids compare and sort by their bytes, whatever language a database is set to.
+_NAME = Text().with_variant(Text(collation="C"), "postgresql")
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _owned(primary: bool) -> Column[str]:
+    """The column that ties a row to its thread and to the thread's end."""
+    return Column("thread", _NAME, ForeignKey("threads.id", ondelete="CASCADE"), primary_key=primary, nullable=False)
+
+
+META = Table(
+    "meta",
+    TABLES,
+    Column("name", Text, primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+THREADS = Table(
+    "threads",
+    TABLES,
+    Column("id", _NAME, primary_key=True),
+    Column("owner", _NAME, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("updated_at", _NAME, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("threads_of_owner", "owner", "updated_at", "id"),
+)
+TURNS = Table(
+    "turns",
+    TABLES,
+    _owned(primary=True),
+    Column("id", _NAME, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("tokens", LargeBinary),
+    Index("turns_in_order", "thread", "position"),
+)
+RUNS = Table(
+    "runs",
+    TABLES,
+    # Rises with each new run: the order of acceptance, whatever the clock did.
+    Column("n", _SERIAL, primary_key=True),
+    Column("id", _NAME, nullable=False, unique=True),
+    _owned(primary=False),
+    Column("owner", _NAME, nullable=False),
+    Column("finished", Boolean, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("request", LargeBinary, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("undo", LargeBinary, nullable=False),
+    Column("base", LargeBinary, nullable=False),
+    Column("base_tokens", LargeBinary),
+    Column("text", LargeBinary, nullable=False),
+    Column("tokens", LargeBinary, nullable=False),
+    Column("started", LargeBinary),
+    Column("accepted_at", Text, nullable=False),
+    Index("runs_of_thread", "thread", "finished", "n"),
+    Index("runs_of_owner", "owner", "finished", "n"),
+)
+Index("runs_unfinished", RUNS.c.n, sqlite_where=~RUNS.c.finished, postgresql_where=~RUNS.c.finished)
+EVENTS = Table(
+    "events",
+    TABLES,
+    _owned(primary=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
+ANSWERS = Table(
+    "answers",
+    TABLES,
+    _owned(primary=True),
+    Column("principal", _NAME, primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("expires", Float, nullable=False),
+    Index("answers_by_expiry", "expires"),
+)
+
+
+def prepare(path: str, connection: Connection) -> None:
+    """Create what is missing; `Unusable` where the database is not of this version."""
+    META.create(connection, checkfirst=True)
+    found = connection.scalar(select(META.c.value).where(META.c.name == "schema_version"))
+    if found is None:
+        connection.execute(META.insert(), {"name": "schema_version", "value": SCHEMA_VERSION})
+    elif found != SCHEMA_VERSION:
+        raise Unusable(
+            f"The database {path!r} has schema version {found}, this livethread knows {SCHEMA_VERSION}. "
+            "Use the livethread that wrote it or a newer one, or choose another place."
+        )
+    TABLES.create_all(connection)
+    # A file that may only be read must be found out now, not by the first message: so always write.
+    connection.execute(META.update(), {"value": SCHEMA_VERSION})

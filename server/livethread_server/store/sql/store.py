@@ -1,0 +1,67 @@
+"""The store's methods, each a transaction handed to the database.
+
+This module must never know more than the contract in ``base.py`` asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from livethread.model import Thread
+from livethread_server.store.base import AnswerRecord, Change, EventRecord, Page, Record, RunRecord, Turn
+from livethread_server.store.cursor import to_mark
+from livethread_server.store.sql import changes, queries
+from livethread_server.store.sql.schema import prepare
+from livethread_server.store.sql.sqlite import Sqlite
+
+
+class SqlStore:
+    """Keeps threads in an SQLite file, given by its path or by a URL such as ``sqlite:///threads.db``.
+
+    `Unusable` where the URL names no database that this version can keep threads in. Next: `open`.
+    """
+
+    def __init__(self, address: str | Path) -> None:
+        self._database = Sqlite(address)
+
+    async def open(self) -> None:
+        await self._database.write(partial(prepare, self._database.path))
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def create(self, thread: Thread, turns: Sequence[Turn]) -> None:
+        await self._database.write(partial(changes.create, thread, turns))
+
+    async def load(self, thread: str) -> Record:
+        return await self._database.read(partial(queries.load, thread))
+
+    async def list(self, owner: str, limit: int, cursor: str | None) -> Page:
+        end = None if cursor is None else to_mark(cursor)
+        return await self._database.read(partial(queries.page, owner, limit, end))
+
+    async def commit(self, change: Change) -> None:
+        await self._database.write(partial(changes.commit, change))
+
+    async def delete(self, thread: str, was_version: int, was_seq: int) -> None:
+        await self._database.write(partial(changes.delete, thread, was_version, was_seq))
+
+    async def run(self, run: str) -> RunRecord | None:
+        return await self._database.read(partial(queries.run, run))
+
+    async def runs(self, owner: str, thread: str | None, limit: int) -> Sequence[RunRecord]:
+        return await self._database.read(partial(queries.runs, owner, thread, limit))
+
+    async def unfinished(self) -> Sequence[RunRecord]:
+        return await self._database.read(queries.unfinished)
+
+    async def flush(self, run: str, text: str, tokens: tuple[int, ...]) -> None:
+        await self._database.write(partial(changes.flush, run, text, tokens))
+
+    async def answer(self, thread: str, principal: str, key: str, now: float) -> AnswerRecord | None:
+        return await self._database.read(partial(queries.answer, thread, principal, key, now))
+
+    async def events(self, thread: str, after: int, limit: int) -> Sequence[EventRecord]:
+        return await self._database.read(partial(queries.events, thread, after, limit))

@@ -1,0 +1,99 @@
+"""Which sequence a run gets, whose KV it begins with, and where running sequences should lie.
+
+The longest common token prefix decides, whoever of the same tenant holds it. This module must never know
+llama.cpp: whether a sequence can be cut where is asked of a function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Tokens
+
+from msgspec import Struct
+
+from livethread_server.worker.sequence import Sequence
+
+WORTH = 32
+"""Tokens that a copy must save, at least, over what the thread's own sequence holds."""
+
+CanKeep = Callable[[int, int], bool]
+"""Whether the first n tokens (second) of a sequence id (first) are whole and may be kept by themselves."""
+
+
+class Place(Struct, frozen=True):
+    """Take ``target`` and keep its first ``reuse`` tokens, or copy them there from ``source``."""
+
+    target: Sequence
+    reuse: int
+    source: Sequence | None = None
+
+
+def place(
+    sequences: Iterable[Sequence],
+    *,
+    thread: str,
+    tenant: str,
+    tokens: Tokens[int],
+    can_keep: CanKeep,
+) -> Place | None:
+    """Choose for a run of ``thread`` that continues ``tokens``; None while every sequence is in use.
+
+    At most ``len(tokens) − 2`` are reused, so that the chunk left has two tokens (FACTS A9).
+    """
+    every = list(sequences)
+    target = _target(every, thread, tokens)
+    if target is None:
+        return None
+    limit = max(0, len(tokens) - 2)
+    held = {each.id: _reusable(each, tokens, limit, can_keep) for each in every if each.tenant in (tenant, None)}
+    own = held.get(target.id, 0)
+    best = max((each for each in every if each.id in held), key=lambda each: held[each.id], default=target)
+    if best is target or held[best.id] < own + WORTH:
+        return Place(target, own)
+    return Place(target, held[best.id], best)
+
+
+def _target(every: list[Sequence], thread: str, tokens: Tokens[int]) -> Sequence | None:
+    own = [each for each in every if each.idle and each.thread == thread]
+    if own:
+        return max(own, key=lambda each: each.common(tokens, len(tokens)))
+    return free(every) or victim(every)
+
+
+def free(every: Iterable[Sequence]) -> Sequence | None:
+    """A sequence that nobody holds, next to the running ones if there is one; None where all are taken."""
+    every = list(every)
+    running = [each.id for each in every if not each.idle]
+    empty = [each for each in every if each.idle and each.thread is None]
+    return min(empty, key=lambda each: (_distance(each.id, running), each.id), default=None)
+
+
+def victim(every: Iterable[Sequence]) -> Sequence | None:
+    """The idle thread's sequence that was used least recently; None where there is no idle one."""
+    held = [each for each in every if each.idle and each.thread is not None]
+    return min(held, key=lambda each: each.used, default=None)
+
+
+def _distance(number: int, running: list[int]) -> int:
+    return min((abs(number - other) for other in running), default=0)
+
+
+def _reusable(sequence: Sequence, tokens: Tokens[int], limit: int, can_keep: CanKeep) -> int:
+    common = sequence.common(tokens, limit)
+    return common if common and can_keep(sequence.id, common) else 0
+
+
+def misplaced(running: Iterable[int], total: int) -> tuple[int, int] | None:
+    """A running id and the id it should be exchanged with, so that running ones come to lie side by side.
+
+    None where they do. The window with most running ids in it is kept, so that the fewest move.
+    """
+    ids = sorted(running)
+    if not ids or ids[-1] - ids[0] == len(ids) - 1:
+        return None
+    taken = set(ids)
+    starts = range(total - len(ids) + 1)
+    start = max(starts, key=lambda start: len(taken.intersection(range(start, start + len(ids)))))
+    window = range(start, start + len(ids))
+    outside = next(each for each in ids if each not in window)
+    return outside, next(each for each in window if each not in taken)

@@ -1,0 +1,429 @@
+"""The door to llama.cpp: a model, a context of many sequences, and sampler chains.
+
+Low-level calls of ``llama_cpp`` only. Layout and flash attention are known here and nowhere else. Nothing
+here checks what a client sent: callers hand in ranges that were checked. This module must never know runs,
+threads or schedules. One OS thread owns everything in here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.llama_cpp as llama
+import numpy as np
+from numpy.typing import NDArray
+
+from livethread.errors import LivethreadError
+
+Logits = NDArray[np.float32]
+State = NDArray[np.uint8]
+
+LONGEST_CHUNK = 256
+"""The most prompt tokens one `Context.ingest` takes: more gains no speed (FACTS B2)."""
+_LOG_WARN, _LOG_ERROR = 3, 4
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+
+
+class LoadFailed(LivethreadError):  # noqa: N818 - the names say what happened
+    """The model or its context cannot be made; the sentence says why and what to do."""
+
+
+class NoRoom(LivethreadError):  # noqa: N818
+    """No KV cells are left for the batch; nothing was written (``llama_decode`` returned 1)."""
+
+
+class DecodeFailed(LivethreadError):  # noqa: N818
+    """``llama_decode`` failed; the cells of the sequences in the batch are not to be trusted."""
+
+
+@llama.llama_log_callback  # type: ignore[untyped-decorator]
+def _log(level: int, text: bytes, _data: object) -> None:
+    if level in (_LOG_WARN, _LOG_ERROR):
+        sys.stderr.write(text.decode("utf-8", "replace"))
+
+
+def quiet() -> None:
+    """Let llama.cpp write only warnings and errors, to stderr (``llama_log_set``)."""
+    llama.llama_log_set(_log, None)
+
+
+class Model:
+    """The weights and the vocabulary. Raises `LoadFailed`."""
+
+    def __init__(self, path: str, *, gpu_layers: int = 0, extra_bufts: bool = True) -> None:
+        if not Path(path).is_file():
+            raise LoadFailed(f"There is no model file at {path}. Check the path.")
+        params = llama.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        params.use_extra_bufts = extra_bufts
+        self.pointer = llama.llama_model_load_from_file(path.encode(), params)
+        if not self.pointer:
+            raise LoadFailed(f"llama.cpp cannot load {path}. Check that it is a whole GGUF file of a known kind.")
+        self.vocab = llama.llama_model_get_vocab(self.pointer)
+        self.vocabulary: int = llama.llama_vocab_n_tokens(self.vocab)
+        self.trained_context: int = llama.llama_model_n_ctx_train(self.pointer)
+        self.window: int = llama.llama_model_n_swa(self.pointer)
+        self.recurrent: bool = llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(self.pointer)
+        self._pieces: dict[int, bytes] = {}
+
+    def close(self) -> None:
+        """Free the weights. Contexts of this model must be closed before."""
+        llama.llama_model_free(self.pointer)
+
+    @property
+    def description(self) -> str:
+        """Architecture, size and format, as ``llama_model_desc`` says it."""
+        buffer = ctypes.create_string_buffer(256)
+        llama.llama_model_desc(self.pointer, buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace")
+
+    @property
+    def cuttable(self) -> bool:
+        """Whether a sequence can always be cut anywhere (no recurrence, no sliding window)."""
+        return not self.recurrent and self.window == 0
+
+    def is_end(self, token: int) -> bool:
+        """Whether the token ends a generation (``llama_vocab_is_eog``)."""
+        return bool(llama.llama_vocab_is_eog(self.vocab, token))
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token; none for control tokens (``llama_token_to_piece``)."""
+        found = self._pieces.get(token)
+        if found is None:
+            found = self._pieces[token] = self._piece(token, 64)
+        return found
+
+    def _piece(self, token: int, room: int) -> bytes:
+        buffer = ctypes.create_string_buffer(room)
+        length = llama.llama_token_to_piece(self.vocab, token, buffer, room, 0, False)
+        return self._piece(token, -length) if length < 0 else buffer.raw[:length]
+
+    def end_tokens(self) -> list[int]:
+        """Every token that ends a generation."""
+        return [token for token in range(self.vocabulary) if self.is_end(token)]
+
+
+class Context:
+    """KV cells for ``sequences`` sequences of ``length`` tokens each. Raises `LoadFailed`.
+
+    In the split layout every sequence has its own cells, and generated rows decode at full speed only in
+    adjacent ids (FACTS A8); in the unified one all share them.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        length: int,
+        sequences: int,
+        split: bool = True,
+        flash_attention: bool = False,
+        threads: int = 1,
+    ) -> None:
+        self.model = model
+        self.length = length
+        self.sequences = sequences
+        self._split = split
+        rows = max(LONGEST_CHUNK, sequences)
+        params = llama.llama_context_default_params()
+        params.n_ctx = length * sequences
+        params.n_seq_max = params.n_outputs_max = sequences
+        params.n_batch = params.n_ubatch = rows
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = not split
+        params.swa_full = False
+        params.flash_attn_type = (
+            llama.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash_attention else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
+        params.no_perf = True
+        self._pointer = llama.llama_init_from_model(model.pointer, params)
+        if not self._pointer:
+            raise LoadFailed(
+                f"llama.cpp cannot make a context of {sequences} × {length} tokens. "
+                "Choose fewer sequences or a shorter context."
+            )
+        self._memory = llama.llama_get_memory(self._pointer)
+        self._batch = _Batch(rows)
+        self._buffer: State = np.empty(0, np.uint8)
+
+    @property
+    def wants_neighbours(self) -> bool:
+        """Whether generating sequences decode faster in adjacent ids."""
+        return self._split
+
+    def close(self) -> None:
+        """Free the cells and buffers."""
+        llama.llama_free(self._pointer)
+
+    def generate(self, rows: Sequence[tuple[int, int, int]]) -> None:
+        """Decode one token each of many sequences: (sequence, position, token), sequences ascending.
+
+        Row i's logits are `logits(i)`. Raises `NoRoom`, `DecodeFailed`.
+        """
+        for i, (sequence, position, token) in enumerate(rows):
+            self._batch.put(i, sequence, position, token)
+        self._batch.logits[: len(rows)] = 1
+        self._decode(len(rows))
+
+    def ingest(self, sequence: int, position: int, tokens: Sequence[int], *, last: bool) -> None:
+        """Decode a chunk of one sequence's prompt; the last token's logits are `logits(-1)` when ``last``.
+
+        Raises `NoRoom`, `DecodeFailed`.
+        """
+        count = len(tokens)
+        self._batch.token[:count] = tokens
+        self._batch.position[:count] = np.arange(position, position + count)
+        self._batch.sequence[:count] = sequence
+        self._batch.logits[:count] = 0
+        self._batch.logits[count - 1] = last
+        self._decode(count)
+
+    def _decode(self, count: int) -> None:
+        code = llama.llama_decode(self._pointer, self._batch.of(count))
+        if code == 1:
+            raise NoRoom("The KV cache has no cells left for the batch.")
+        if code != 0:
+            raise DecodeFailed(f"llama_decode returned {code}.")
+        llama.llama_synchronize(self._pointer)
+
+    def logits(self, row: int) -> Logits:
+        """A view of the logits of one output row, valid until the next decode; -1 is the last row."""
+        pointer = llama.llama_get_logits_ith(self._pointer, row)
+        return np.ctypeslib.as_array(pointer, (self.model.vocabulary,))
+
+    def can_keep(self, sequence: int, length: int) -> bool:
+        """Whether [0, length) of a sequence is whole and may be kept by itself (FACTS A7)."""
+        if self.model.cuttable or length == 0:
+            return True
+        whole = bool(llama.llama_memory_seq_pos_max(self._memory, sequence) == length - 1)
+        if self.model.recurrent:
+            return whole
+        first: int = llama.llama_memory_seq_pos_min(self._memory, sequence)
+        return whole or 0 <= first <= max(0, length - self.model.window)
+
+    def cut(self, sequence: int, length: int) -> None:
+        """Keep only [0, length) of a sequence, which `can_keep` allowed."""
+        if not llama.llama_memory_seq_rm(self._memory, sequence, length, -1):
+            raise DecodeFailed(f"Sequence {sequence} cannot be cut to {length} tokens.")
+
+    def drop(self, sequence: int) -> None:
+        """Empty a sequence."""
+        llama.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def copy_prefix(self, source: int, target: int, length: int) -> None:
+        """Make the empty ``target`` hold [0, length) of ``source``, which `can_keep` allowed."""
+        if self._split:
+            self.move(source, target)
+            if llama.llama_memory_seq_pos_max(self._memory, target) >= length:
+                self.cut(target, length)
+        else:
+            llama.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def swap(self, first: int, second: int) -> None:
+        """Exchange what two sequences hold; logits afterwards are equal (FACTS A9)."""
+        kept = self.export(first).copy()
+        self.move(second, first)
+        self.restore(second, kept)
+
+    def move(self, source: int, target: int) -> None:
+        """Replace what ``target`` holds by a copy of the whole of ``source``."""
+        if llama.llama_memory_seq_pos_max(self._memory, source) < 0:
+            self.drop(target)
+        else:
+            self.restore(target, self.export(source))
+
+    def export(self, sequence: int) -> State:
+        """The whole state of a sequence (``llama_state_seq_get_data``), valid until the next export."""
+        size: int = llama.llama_state_seq_get_size(self._pointer, sequence)
+        if size > len(self._buffer):
+            self._buffer = np.empty(size + size // 4, np.uint8)
+        state = self._buffer[:size]
+        written = llama.llama_state_seq_get_data(self._pointer, _bytes(state), size, sequence)
+        if written != size:
+            raise DecodeFailed(f"Sequence {sequence} gave {written} bytes of state instead of {size}.")
+        return state
+
+    def restore(self, sequence: int, state: State) -> None:
+        """Replace a sequence by an exported state. Raises `DecodeFailed`, then the sequence is empty."""
+        self.drop(sequence)
+        read = llama.llama_state_seq_set_data(self._pointer, _bytes(state), len(state), sequence)
+        size = llama.llama_state_seq_get_size(self._pointer, sequence)
+        if read != len(state) or size != len(state):
+            self.drop(sequence)
+            raise DecodeFailed(f"Sequence {sequence} took {read} bytes and holds {size} of {len(state)}.")
+
+
+class _Batch:
+    """Reused arrays behind ``llama_batch``; each row belongs to one sequence."""
+
+    def __init__(self, rows: int) -> None:
+        self.token = np.zeros(rows, np.int32)
+        self.position = np.zeros(rows, np.int32)
+        self.sequence = np.zeros(rows, np.int32)
+        self.logits = np.zeros(rows, np.int8)
+        self._ones = np.ones(rows, np.int32)
+        at = self.sequence.ctypes.data
+        kind = ctypes.POINTER(ctypes.c_int32)
+        self._sequences = (kind * rows)(*(ctypes.cast(at + 4 * i, kind) for i in range(rows)))
+        self._batch = llama.llama_batch(
+            token=_pointer(self.token, ctypes.c_int32),
+            pos=_pointer(self.position, ctypes.c_int32),
+            n_seq_id=_pointer(self._ones, ctypes.c_int32),
+            seq_id=self._sequences,
+            logits=_pointer(self.logits, ctypes.c_int8),
+        )
+
+    def put(self, row: int, sequence: int, position: int, token: int) -> None:
+        self.sequence[row], self.position[row], self.token[row] = sequence, position, token
+
+    def of(self, count: int) -> Any:
+        self._batch.n_tokens = count
+        return self._batch
+
+
+class Candidates:
+    """The array that samplers work on: one entry (id, logit, probability) per token of the vocabulary."""
+
+    def __init__(self, vocabulary: int) -> None:
+        self._fresh = np.zeros(vocabulary, _CANDIDATE)
+        self._fresh["id"] = np.arange(vocabulary)
+        self._entries = self._fresh.copy()
+        self._array = llama.llama_token_data_array()
+
+    def fill(self, logits: Logits) -> None:
+        """Begin with the whole vocabulary."""
+        self._entries[:] = self._fresh
+        self._entries["logit"] = logits
+        self._begin(len(logits))
+
+    def fill_one(self, token: int) -> None:
+        """Begin with one token of logit 0."""
+        self._entries[0] = (token, 0.0, 0.0)
+        self._begin(1)
+
+    def _begin(self, size: int) -> None:
+        self._array.data = _pointer(self._entries, llama.llama_token_data)
+        self._array.size = size
+        self._array.selected = -1
+        self._array.sorted = False
+
+    def apply(self, chain: Chain) -> None:
+        """Let the samplers of a chain change, drop and select (``llama_sampler_apply``)."""
+        llama.llama_sampler_apply(chain.pointer, ctypes.byref(self._array))
+
+    @property
+    def first_logit(self) -> float:
+        """The logit of the first entry."""
+        return float(self._array.data[0].logit)
+
+    @property
+    def chosen(self) -> tuple[int, float] | None:
+        """(token, logit) that the last sampler selected; None when it selected none."""
+        if not 0 <= self._array.selected < self._array.size:
+            return None
+        entry = self._array.data[self._array.selected]
+        return int(entry.id), float(entry.logit)
+
+
+class Chain:
+    """llama.h's sampler chain, built stage by stage. Free it with `close`."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.pointer = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+
+    def close(self) -> None:
+        """Free the chain and its stages."""
+        llama.llama_sampler_free(self.pointer)
+
+    def accept(self, token: int) -> None:
+        """Tell every stage which token was taken. A grammar must have allowed it (FACTS A15)."""
+        llama.llama_sampler_accept(self.pointer, token)
+
+    def logit_bias(self, biases: dict[int, float]) -> None:
+        """Add to the logits of tokens; ids must be in the vocabulary."""
+        pairs = (llama.llama_logit_bias * len(biases))(*biases.items())
+        self._add(llama.llama_sampler_init_logit_bias(self._model.vocabulary, len(biases), pairs))
+
+    def penalties(self, last_n: int, repeat: float, frequency: float, presence: float) -> None:
+        """Penalise tokens seen among the last ones."""
+        self._add(llama.llama_sampler_init_penalties(self._model.vocabulary, last_n, repeat, frequency, presence))
+
+    def dry(self, multiplier: float, base: float, allowed: int, last_n: int, breakers: Sequence[bytes]) -> None:
+        """Penalise repeated phrases; at most 16 breakers (FACTS A12)."""
+        words = (ctypes.c_char_p * len(breakers))(*breakers)
+        self._add(
+            llama.llama_sampler_init_dry(self._model.vocab, multiplier, base, allowed, last_n, words, len(breakers))
+        )
+
+    def top_k(self, k: int) -> None:
+        """Keep the k most likely."""
+        self._add(llama.llama_sampler_init_top_k(k))
+
+    def typical(self, p: float) -> None:
+        """Keep the most typical ones up to the mass p."""
+        self._add(llama.llama_sampler_init_typical(p, 1))
+
+    def top_p(self, p: float) -> None:
+        """Keep the most likely ones up to the mass p."""
+        self._add(llama.llama_sampler_init_top_p(p, 1))
+
+    def min_p(self, p: float) -> None:
+        """Drop those below p times the most likely one."""
+        self._add(llama.llama_sampler_init_min_p(p, 1))
+
+    def xtc(self, probability: float, threshold: float, seed: int) -> None:
+        """Drop the top choices now and then."""
+        self._add(llama.llama_sampler_init_xtc(probability, threshold, 1, seed))
+
+    def temperature(self, temperature: float) -> None:
+        """Divide the logits."""
+        self._add(llama.llama_sampler_init_temp(temperature))
+
+    def mirostat(self, version: int, seed: int, tau: float, eta: float) -> None:
+        """Draw at a steady surprise; version 1 or 2. Ends the chain."""
+        if version == 1:
+            self._add(llama.llama_sampler_init_mirostat(self._model.vocabulary, seed, tau, eta, 100))
+        else:
+            self._add(llama.llama_sampler_init_mirostat_v2(seed, tau, eta))
+
+    def greedy(self) -> None:
+        """Select the most likely one. Ends the chain."""
+        self._add(llama.llama_sampler_init_greedy())
+
+    def draw(self, seed: int) -> None:
+        """Select by probability. Ends the chain."""
+        self._add(llama.llama_sampler_init_dist(seed))
+
+    def grammar(self, gbnf: str) -> None:
+        """Set the logits of what the grammar refuses to −∞. Raises ValueError where it cannot be read."""
+        pointer = llama.llama_sampler_init_grammar(self._model.vocab, gbnf.encode(), b"root")
+        if not pointer:
+            raise ValueError("llama.cpp cannot read the grammar.")
+        self._add(pointer)
+
+    def _add(self, stage: Any) -> None:
+        llama.llama_sampler_chain_add(self.pointer, stage)
+
+
+@contextmanager
+def loaded(model: Model, context: Context) -> Iterator[Context]:
+    """Free both at the end, in order."""
+    try:
+        yield context
+    finally:
+        context.close()
+        model.close()
+
+
+def _pointer(array: NDArray[Any], kind: Any) -> Any:
+    return array.ctypes.data_as(ctypes.POINTER(kind))
+
+
+def _bytes(state: State) -> Any:
+    return _pointer(state, ctypes.c_uint8)

@@ -1,0 +1,97 @@
+"""The engine process: a pipe in, a pipe out, and one model between them.
+
+Started by the server as its direct child; it ends when its standard input does. This module must never be
+imported by the server.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+
+from livethread_server.engine.wire import Configure, Failed, Ready, unpack_down
+from livethread_server.worker import canary, llama
+from livethread_server.worker.loop import Loop
+from livethread_server.worker.pipes import Outbox, PipeInbox
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """Serve until standard input ends; 1 where the model cannot be loaded."""
+    _survive_signals()
+    _die_with_parent()
+    outbox = Outbox(_private_stdout())
+    inbox = PipeInbox(sys.stdin.fileno(), unpack_down())
+    configure = inbox.read_first()
+    if configure is None:
+        return 0
+    llama.quiet()
+    try:
+        model = llama.Model(configure.model_path, gpu_layers=configure.gpu_layers, extra_bufts=configure.extra_bufts)
+        context = _context(model, configure)
+        costs = canary.prove(context)
+    except llama.LoadFailed as error:
+        outbox.send(Failed(str(error)))
+        return 1
+    outbox.send(_ready(context))
+    with llama.loaded(model, context):
+        for work in (inbox.read, outbox.write):
+            threading.Thread(target=work, daemon=True).start()
+        Loop(context, costs, inbox, outbox.put, step_ms=configure.step_ms).run()
+    return 0
+
+
+def _context(model: llama.Model, configure: Configure) -> llama.Context:
+    return llama.Context(
+        model,
+        length=min(configure.context, model.trained_context),
+        sequences=configure.sequences,
+        split=configure.layout == "split",
+        flash_attention=configure.flash_attention,
+        threads=configure.threads or _threads(),
+    )
+
+
+def _ready(context: llama.Context) -> Ready:
+    return Ready(
+        context=context.length,
+        trained_context=context.model.trained_context,
+        sequences=context.sequences,
+        cells=context.length * context.sequences,
+        vocabulary=context.model.vocabulary,
+        description=context.model.description,
+        cuttable=context.model.cuttable,
+    )
+
+
+def _threads() -> int:
+    """As many OS threads as CPUs, or half of them where there are many: those are mostly two to a core."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cpus if cpus <= 4 else cpus // 2
+
+
+def _private_stdout() -> int:
+    """Keep standard output for messages alone: whatever else prints goes to standard error."""
+    private = os.dup(1)
+    os.dup2(2, 1)
+    return private
+
+
+def _survive_signals() -> None:
+    """A signal for the whole group is the server's to handle: it drains, then it closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGKILL when the server dies (prctl(2)); elsewhere the pipe's end has to do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

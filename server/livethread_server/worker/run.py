@@ -1,0 +1,97 @@
+"""One generation as the worker sees it: what was asked, how far it is, and what it has to say.
+
+This module must never know llama.cpp's context or the pipe.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from livethread.model import Reason
+from livethread_server.engine.wire import Delta, Finished, Output, Progress, Started, Submit
+from livethread_server.worker.text import Piece, Text
+
+
+class Draws(Protocol):
+    """What a run needs of its sampler."""
+
+    def draw(self, logits: Any) -> int:
+        """Take a token by its row of logits and remember it."""
+
+    def close(self) -> None:
+        """Free what it holds."""
+
+
+class Run:
+    """A run that has its sequence.
+
+    ``reused`` of the prompt's tokens were in KV already, ``completion`` counts sampled tokens, ``served`` is
+    the step in which it last got prompt tokens.
+    """
+
+    def __init__(self, submit: Submit, sampler: Draws, *, reused: int, arrived_at: float, at: float) -> None:
+        self.submit = submit
+        self.sampler = sampler
+        self.text = Text(submit.sampling.stop or ())
+        self.reused = reused
+        self.completion = 0
+        self.served = 0
+        self.first_at: float | None = None
+        self.reason: Reason | None = None
+        self._error: str | None = None
+        self._started: Started | None = Started(len(submit.tokens), reused, arrived_at, at)
+        self._progress: Progress | None = None
+        self._delta: Delta | None = None
+
+    @property
+    def ingesting(self) -> bool:
+        """Whether its prompt is not wholly in KV yet."""
+        return self.completion == 0
+
+    def progressed(self, in_kv: int) -> None:
+        """A chunk of the prompt went in, and more is to come."""
+        self._progress = Progress(self.reused, in_kv - self.reused, len(self.submit.tokens))
+
+    def took(self, token: int, piece: bytes, at: float) -> None:
+        """A token was drawn that does not end the generation by itself."""
+        self._count(at)
+        self._say(self.text.push(token, piece))
+        most = self.submit.sampling.max_tokens
+        if self.text.stopped:
+            self.end("stop_string")
+        elif most is not None and self.completion >= most:
+            self.end("length")
+
+    def took_end(self, at: float) -> None:
+        """An end-of-generation token was drawn: it counts, and has no text."""
+        self._count(at)
+        self.end("stop")
+
+    def end(self, reason: Reason, error: str | None = None) -> None:
+        """Nothing more will be drawn. The first reason given holds; a cancelled run says nothing more."""
+        if self.reason is not None:
+            return
+        self.reason, self._error = reason, error
+        if reason not in ("cancelled", "stop_string"):
+            self._say(self.text.flush())
+        self.sampler.close()
+
+    def output(self, at: float) -> Output | None:
+        """What it has to say since the last call, if anything."""
+        finished = None
+        if self.reason is not None:
+            finished = Finished(self.reason, self.completion, self.first_at, at, self._error)
+        said = Output(self.submit.run, self._started, self._progress, self._delta, finished)
+        self._started = self._progress = self._delta = None
+        return said if said != Output(self.submit.run) else None
+
+    def _count(self, at: float) -> None:
+        self.completion += 1
+        if self.first_at is None:
+            self.first_at = at
+
+    def _say(self, piece: Piece | None) -> None:
+        if piece is None:
+            return
+        before = self._delta or Delta((), "")
+        self._delta = Delta(before.tokens + piece.tokens, before.text + piece.text)

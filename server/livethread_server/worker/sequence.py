@@ -1,0 +1,63 @@
+"""One llama.cpp sequence id: whose tokens lie under it and how many of them are in KV.
+
+This module must never know llama.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Tokens
+
+from livethread_server.worker.run import Run
+
+
+class Sequence:
+    """A sequence id and what it holds for which thread.
+
+    ``tokens`` are the thread's, the first ``in_kv`` of them are in KV: the last sampled one is not
+    (FACTS A6). ``used`` orders sequences by their last use; ``run`` is who is using it now.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.id = number
+        self.thread: str | None = None
+        self.tenant: str | None = None
+        self.tokens: list[int] = []
+        self.in_kv = 0
+        self.used = 0
+        self.run: Run | None = None
+
+    @property
+    def left(self) -> int:
+        """Tokens that are not in KV yet."""
+        return len(self.tokens) - self.in_kv
+
+    @property
+    def idle(self) -> bool:
+        """Whether no run uses it."""
+        return self.run is None
+
+    def common(self, tokens: Tokens[int], limit: int) -> int:
+        """How many of the first ``limit`` tokens are the first ones in KV here."""
+        low, high = 0, min(limit, self.in_kv)
+        while low < high:
+            middle = (low + high + 1) // 2
+            same = list(tokens[low:middle]) == self.tokens[low:middle]
+            low, high = (middle, high) if same else (low, middle - 1)
+        return low
+
+    def cut(self, length: int) -> None:
+        """Keep the first ``length`` tokens, which are in KV."""
+        del self.tokens[length:]
+        self.in_kv = length
+
+    def clear(self) -> None:
+        """Nobody's, and empty."""
+        self.thread = self.tenant = self.run = None
+        self.cut(0)
+
+    def swap(self, other: Sequence) -> None:
+        """Exchange everything but the ids, as the KV states were exchanged."""
+        for name in ("thread", "tenant", "tokens", "in_kv", "used", "run"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            setattr(self, name, theirs)
+            setattr(other, name, mine)

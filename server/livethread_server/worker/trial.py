@@ -1,0 +1,150 @@
+"""Tries a grammar out: converts, compiles and applies it, in a process that may die of it.
+
+The grammar process's door to llama.cpp, with a vocabulary-only model. This module must never know pipes,
+processes or limits of memory and time: they are put around it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import time
+from typing import Any
+
+import llama_cpp.llama_cpp as llama
+import numpy as np
+from llama_cpp import llama_grammar
+from numpy.typing import NDArray
+
+from livethread_server.worker.gbnf import Refused, check_text
+
+COMPILE_SECONDS = 0.05
+"""The CPU time that compiling may take; the engine does it again, between two steps of everybody's runs."""
+APPLY_SECONDS = 0.25
+"""The CPU time that masking the whole vocabulary may take; an ordinary grammar takes 0.02."""
+WALK_SECONDS = 0.05
+"""The CPU time spent on looking for states in which masking explodes."""
+_WALK_STEPS = 48
+_SAMPLE = 4096
+_LOG_ERROR = 4  # ggml.h: GGML_LOG_LEVEL_ERROR
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+
+
+class Laboratory:
+    """A vocabulary to try grammars with. Raises ValueError where the model cannot be loaded."""
+
+    def __init__(self, model_path: str) -> None:
+        llama.llama_log_set(_tell, None)
+        params = llama.llama_model_default_params()
+        params.vocab_only = True
+        model = llama.llama_model_load_from_file(model_path.encode(), params)
+        if not model:
+            raise ValueError(f"llama.cpp cannot read the vocabulary of {model_path}.")
+        self.vocab = llama.llama_model_get_vocab(model)
+        self.size: int = llama.llama_vocab_n_tokens(self.vocab)
+        self.all = np.arange(self.size, dtype=np.int32)
+        self.ends = np.array([bool(llama.llama_vocab_is_eog(self.vocab, int(token))) for token in self.all])
+        self.sample = self.all[:: max(1, self.size // _SAMPLE)]
+
+    def prove(self, grammar: str | None, json_schema: str | None) -> str:
+        """The GBNF that was tried, or `Refused`. May also take forever, or take the process with it."""
+        gbnf = grammar if grammar is not None else to_gbnf(json_schema or "{}")
+        check_text(gbnf, self.size)
+        began = time.thread_time()
+        sampler = llama.llama_sampler_init_grammar(self.vocab, gbnf.encode(), b"root")
+        if not sampler:
+            raise Refused("")  # the parser has told why on standard error
+        if time.thread_time() - began > COMPILE_SECONDS:
+            raise Refused("it takes too long to compile; use fewer rules that refer to one another")
+        _Walk(self, sampler).walk()
+        return gbnf
+
+
+class _Walk:
+    """A random way through a grammar, to see that masking the vocabulary stays quick.
+
+    A grammar that can read the same text in many ways takes a time that doubles with every character of a
+    token. The first step masks the whole vocabulary, the others a sample of it.
+    """
+
+    def __init__(self, laboratory: Laboratory, sampler: Any) -> None:
+        self._laboratory = laboratory
+        self._sampler = sampler
+        self._random = random.Random(0)  # the same grammar shall get the same verdict
+
+    def walk(self) -> None:
+        everything, sample = self._laboratory.all, self._laboratory.sample
+        allowed = self._allowed(everything)
+        if not len(allowed):
+            raise Refused("no token of the model fits its beginning; allow another one")
+        until = time.thread_time() + WALK_SECONDS
+        for _ in range(_WALK_STEPS):
+            onward = allowed[~self._laboratory.ends[allowed]]
+            if not len(onward) or time.thread_time() > until:
+                return
+            llama.llama_sampler_accept(self._sampler, int(self._random.choice(onward)))
+            allowed = self._allowed(sample)
+            if not len(allowed):
+                allowed = self._allowed(everything)
+
+    def _allowed(self, tokens: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Which of ``tokens`` the grammar lets through (llama.h: llama_sampler_apply)."""
+        array = np.zeros(len(tokens), _CANDIDATE)
+        array["id"] = tokens
+        data = array.ctypes.data_as(ctypes.POINTER(llama.llama_token_data))
+        candidates = llama.llama_token_data_array(data, len(array), -1, False)
+        began = time.thread_time()
+        llama.llama_sampler_apply(self._sampler, ctypes.byref(candidates))
+        share = len(tokens) / self._laboratory.size
+        if time.thread_time() - began > max(APPLY_SECONDS * share, 0.02):
+            raise Refused("applying it takes too long; use fewer alternatives, and let them exclude each other")
+        return tokens[np.isfinite(array["logit"])]
+
+
+def to_gbnf(json_schema: str) -> str:
+    """Convert a JSON Schema. `Refused` with what the converter has to say."""
+    # The converter writes a bounded repetition as groups inside groups, so that "maxLength": 200 nests 200
+    # deep. GBNF can count by itself.
+    llama_grammar._build_repetition = _repetition
+    try:
+        gbnf: str = llama_grammar.json_schema_to_gbnf(json_schema)
+    except RecursionError:
+        raise Refused("it nests too deep, or refers to itself without an end; make it flatter") from None
+    except Exception as error:  # it meets bad schemas with whatever breaks first
+        raise Refused(f"it cannot be converted ({type(error).__name__}: {str(error)[:200]})") from None
+    return gbnf
+
+
+def _repetition(
+    item: str,
+    least: Any,
+    most: Any,
+    separator_rule: str | None = None,
+    item_rule_is_literal: bool = False,
+) -> str:
+    """``least`` to ``most`` items in GBNF; the parameters are those of llama_cpp's ``_build_repetition``."""
+    for bound in (least, most):
+        if bound is not None and (type(bound) is not int or bound < 0):
+            raise ValueError(f"{bound!r} is not a number of repetitions")
+    if most is not None and most < least:
+        raise ValueError(f"at least {least} and at most {most} exclude each other")
+    if separator_rule is None:
+        return f"{item}{_count(least, most)}" if most != 0 else ""
+    if most == 0:
+        return ""
+    rest = _count(max(least - 1, 0), None if most is None else most - 1)
+    some = f"{item} ({separator_rule} {item}){rest}" if rest != "{0,0}" else item
+    return some if least > 0 else f"({some})?"
+
+
+def _count(least: int, most: int | None) -> str:
+    return {(0, None): "*", (1, None): "+", (0, 1): "?"}.get(
+        (least, most), f"{{{least},{'' if most is None else most}}}"
+    )
+
+
+@llama.llama_log_callback  # type: ignore[untyped-decorator]
+def _tell(level: int, text: bytes, data: Any) -> None:
+    if level == _LOG_ERROR:
+        os.write(2, text)  # where the grammar parser prints its errors, too

@@ -1,0 +1,32 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from livethread_server.models import default_models_dir, locate
+from tests.serving import ServerProcess
+
+
+@pytest.fixture(scope="session")
+def model_path() -> Path:
+    """The real model's file, fetched into the user's models folder where it is missing."""
+    return locate("smollm2-135m-instruct", default_models_dir()).path
+
+
+@pytest.fixture(scope="module")
+def live_server(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A running server with the real model, shared by the tests of one file."""
+    server = ServerProcess(tmp_path_factory.mktemp("server"), model_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def server(live_server: ServerProcess) -> ServerProcess:
+    """The same server under the name that browser tests use."""
+    return live_server

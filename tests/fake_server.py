@@ -1,0 +1,306 @@
+"""A small server that speaks the whole protocol and has a list of words instead of a model.
+
+It keeps each thread as a client does, by applying its own events; so what it tells is its state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import websockets
+from msgspec import UNSET, Struct, structs
+from websockets.asyncio.server import ServerConnection as Socket
+from websockets.asyncio.server import serve
+from websockets.typing import Subprotocol
+
+from livethread import messages as wire
+from livethread.codec import CODECS
+from livethread.connection import ServerConnection
+from livethread.errors import CommandError, ErrorCode, FrameError
+from livethread.model import Message, Principal, Reason, Run, Sampling, Thread, Timings, Usage
+from livethread.replica import apply
+
+NOBODY = Principal("nobody", "Nobody")
+TIME = "2026-01-01T00:00:00.000000Z"
+
+
+class FakeServer:
+    """Says ``words`` in every run, one token each; waits for ``pace`` before each where there is one.
+
+    ``received`` holds every command; ``token`` is what a hello must bring, where one is needed;
+    ``failure`` ends every run with an error after its words. ``muted`` holds replies back.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.token: str | None = None
+        self.words = ["Good", " day", "."]
+        self.pace: asyncio.Semaphore | None = None
+        self.failure: wire.ErrorBody | None = None
+        self.muted = False
+        self.subprotocol_missing = False
+        self.received: list[wire.Command] = []
+        self.threads: dict[str, Thread] = {}
+        self.runs: dict[str, asyncio.Task[None]] = {}
+        self.sessions: set[_Session] = set()
+
+    def sent(self, kind: type[wire.Command]) -> list[Any]:
+        """The received commands of one type."""
+        return [command for command in self.received if isinstance(command, kind)]
+
+    async def drop(self, code: int, reason: str) -> None:
+        """Close every connection."""
+        for session in tuple(self.sessions):
+            await session.socket.close(code, reason)
+
+    async def tell(self, event: wire.Event) -> None:
+        """Apply an event and tell it to the thread's subscribers."""
+        if not isinstance(event, wire.RunDelta):
+            self.threads[event.thread] = apply(self.threads[event.thread], event)
+        for session in tuple(self.sessions):
+            if event.thread in session.subscribed:
+                await session.send(session.codec.encode(event))
+
+    async def durable(self, kind: Callable[..., wire.DurableEvent], thread: str, bump: int, **fields: Any) -> int:
+        """Tell a durable event with the thread's next seq; the thread's version then."""
+        now = self.threads[thread]
+        version = now.version + bump
+        await self.tell(kind(thread=thread, seq=now.seq + 1, version=version, **fields))
+        return version
+
+    async def run(self, thread: str, run: str, message: str) -> None:
+        """Write the words into a message, until they end or somebody cancels."""
+        await self.durable(
+            wire.RunStarted,
+            thread,
+            0,
+            run=run,
+            message=message,
+            model="fake",
+            instance="fake",
+            prompt_tokens=1,
+            reused_tokens=0,
+            sampling=Sampling(temperature=0, seed=7),
+            by=NOBODY,
+        )
+        reason: Reason = "stop" if self.failure is None else "error"
+        said = ""
+        try:
+            for token, word in enumerate(self.words):
+                if self.pace is not None:
+                    await self.pace.acquire()
+                said += word
+                await self.tell(wire.RunDelta(thread=thread, run=run, start=token, to=token + 1, text=word))
+        except asyncio.CancelledError:
+            reason = "cancelled"
+        await self._finish(thread, run, message, said, reason)
+
+    async def _finish(self, thread: str, run: str, message: str, said: str, reason: Reason) -> None:
+        was = next(one for one in self.threads[thread].messages if one.id == message)
+        state = {"stop": "done", "error": "failed", "cancelled": "cancelled"}[reason]
+        usage, timings = Usage(1, len(said.split()), 0), Timings(0.5, 0.5, 1.0, 1.0)
+        whole: Any = {"content": was.content + said, "state": state, "reason": reason, "usage": usage}
+        await self.durable(
+            wire.RunFinished,
+            thread,
+            0,
+            run=run,
+            reason=reason,
+            message=structs.replace(was, **whole, timings=timings),
+            usage=usage,
+            timings=timings,
+            error=UNSET if self.failure is None else self.failure,
+        )
+
+
+@asynccontextmanager
+async def fake_server() -> AsyncIterator[FakeServer]:
+    """A `FakeServer` on loopback."""
+    fake = FakeServer()
+
+    async def session(socket: Socket) -> None:
+        await _Session(fake, socket).serve()
+
+    def choose(_: Socket, offered: Any) -> Subprotocol | None:
+        return None if fake.subprotocol_missing else offered[0]
+
+    async with serve(session, "127.0.0.1", 0, select_subprotocol=choose) as server:
+        port = server.sockets[0].getsockname()[1]
+        fake.url = f"ws://127.0.0.1:{port}/v1/ws"
+        yield fake
+        for run in fake.runs.values():
+            run.cancel()
+        await asyncio.gather(*fake.runs.values())
+
+
+class _Session:
+    def __init__(self, fake: FakeServer, socket: Socket) -> None:
+        self.fake = fake
+        self.socket = socket
+        self.codec = CODECS[socket.subprotocol or "livethread.v1.json"]
+        self.subscribed: set[str] = set()
+        self._connection = ServerConnection(self.codec, hello_required=fake.token is not None)
+
+    async def send(self, frame: str | bytes) -> None:
+        with suppress(websockets.ConnectionClosed):
+            await self.socket.send(frame)
+
+    async def serve(self) -> None:
+        self.fake.sessions.add(self)
+        try:
+            async for frame in self.socket:
+                command = self._connection.receive(frame)
+                if isinstance(command, wire.Command):
+                    self.fake.received.append(command)
+                    await self._carry_out(command)
+                else:
+                    await self.send(command)
+        except FrameError as error:
+            await self.socket.close(4501, str(error)[:100])
+        except websockets.ConnectionClosed:
+            pass
+        finally:
+            self.fake.sessions.discard(self)
+
+    async def _carry_out(self, command: wire.Command) -> None:
+        if self.fake.muted:
+            return
+        try:
+            await getattr(self, f"_{type(command).__name__.lower()}")(command)
+        except KeyError as error:
+            refusal = CommandError(ErrorCode.NOT_FOUND, f"There is no thread {error}. Create it.")
+            await self.send(self._connection.refuse(command.id, refusal))
+        except CommandError as error:
+            await self.send(self._connection.refuse(command.id, error))
+
+    async def _ok(self, command: wire.Command, ok: Struct) -> None:
+        await self.send(self._connection.reply(command.id, ok))
+
+    async def _hello(self, command: wire.Hello) -> None:
+        if command.token != self.fake.token:
+            raise CommandError(ErrorCode.UNAUTHORIZED, "This token is not known here. Bring another.")
+        limits = wire.Limits(1 << 20, 1 << 18, 2048, 8, 64)
+        await self._ok(command, wire.HelloOk("fake", "0", "s1", NOBODY, ("fake",), limits))
+
+    async def _ping(self, command: wire.Ping) -> None:
+        await self._ok(command, wire.Empty())
+
+    async def _threadcreate(self, command: wire.ThreadCreate) -> None:
+        made = command.thread or f"t{len(self.fake.threads)}"
+        if made in self.fake.threads:
+            raise CommandError(ErrorCode.EXISTS, f"There is a thread {made!r} already. Choose another id.")
+        messages = tuple(_message(draft, f"c{index}") for index, draft in enumerate(command.messages))
+        self.fake.threads[made] = Thread(
+            id=made,
+            title=command.title,
+            model="fake",
+            version=1,
+            seq=0,
+            epoch="e",
+            messages=messages,
+            owner="nobody",
+            created_at=TIME,
+            updated_at=TIME,
+        )
+        await self._ok(command, wire.ThreadOk(self.fake.threads[made]))
+
+    async def _threadget(self, command: wire.ThreadGet) -> None:
+        await self._ok(command, wire.ThreadGetOk(self.fake.threads[command.thread], False))
+
+    async def _threadlist(self, command: wire.ThreadList) -> None:
+        start = int(command.cursor or 0)
+        found = [structs.replace(one, messages=()) for one in self.fake.threads.values()][start:]
+        cursor = str(start + command.limit) if len(found) > command.limit else None
+        await self._ok(command, wire.ThreadListOk(tuple(found[: command.limit]), cursor))
+
+    async def _threadupdate(self, command: wire.ThreadUpdate) -> None:
+        thread = self.fake.threads[command.thread]
+        await self._ok(command, wire.VersionOk(thread.version + 1))
+        fields = {"title": command.title, "updated_at": TIME, "by": NOBODY}
+        await self.fake.durable(wire.ThreadUpdated, thread.id, 1, **fields)
+
+    async def _threaddelete(self, command: wire.ThreadDelete) -> None:
+        thread = self.fake.threads[command.thread]
+        await self._ok(command, wire.Empty())
+        await self.fake.durable(wire.ThreadDeleted, thread.id, 0, by=NOBODY)
+        del self.fake.threads[thread.id]
+
+    async def _threadfork(self, command: wire.ThreadFork) -> None:
+        thread = self.fake.threads[command.thread]
+        made = structs.replace(thread, id=command.new_thread or f"t{len(self.fake.threads)}", seq=0)
+        self.fake.threads[made.id] = made
+        await self._ok(command, wire.ThreadOk(made))
+
+    async def _subscribe(self, command: wire.Subscribe) -> None:
+        thread = self.fake.threads[command.thread]
+        self.subscribed.add(thread.id)
+        ok = wire.SubscribeOk(
+            epoch=thread.epoch,
+            seq=thread.seq,
+            version=thread.version,
+            recovered=False,
+            thread=thread,
+            more=False,
+        )
+        await self._ok(command, ok)
+
+    async def _unsubscribe(self, command: wire.Unsubscribe) -> None:
+        self.subscribed.discard(command.thread)
+        await self._ok(command, wire.Empty())
+
+    async def _mutate(self, command: wire.Mutate) -> None:
+        thread = self.fake.threads[command.thread]
+        ops, made = _applied(thread, command.ops)
+        await self._ok(command, wire.MutateOk(thread.version + 1, made, None))
+        await self.fake.durable(wire.ThreadMutated, thread.id, 1, ops=ops, by=NOBODY, updated_at=TIME)
+
+    async def _generate(self, command: wire.Generate) -> None:
+        thread = self.fake.threads[command.thread]
+        ops, made = _applied(thread, command.ops)
+        run, place = command.run or "r", f"a{thread.seq}"
+        message = Message(id=place, role="assistant", content="", state="queued", run=run, created_at=TIME)
+        await self._ok(command, wire.GenerateOk(run, place, made, thread.version + 1, 0))
+        ops = (*ops, wire.Appended(message))
+        await self.fake.durable(wire.ThreadMutated, thread.id, 1, ops=ops, by=NOBODY, updated_at=TIME)
+        self.fake.runs[run] = asyncio.create_task(self.fake.run(thread.id, run, place))
+
+    async def _cancel(self, command: wire.Cancel) -> None:
+        over = self.fake.runs[command.run].done()
+        await self._ok(command, wire.CancelOk(command.run, "finished" if over else "running"))
+        self.fake.runs[command.run].cancel()
+
+    async def _runs(self, command: wire.Runs) -> None:
+        runs = [
+            Run(id=run, thread=command.thread or "", message="", mode="reply", state="running", by=NOBODY)
+            for run, task in self.fake.runs.items()
+            if not task.done()
+        ]
+        await self._ok(command, wire.RunsOk(tuple(runs)))
+
+
+def _message(draft: wire.Draft, name: str) -> Message:
+    return Message(id=draft.id or name, role=draft.role, content=draft.content, by=NOBODY, created_at=TIME)
+
+
+def _applied(thread: Thread, ops: tuple[wire.Op, ...]) -> tuple[tuple[wire.AppliedOp, ...], tuple[str, ...]]:
+    """The ops as subscribers are told them, and the ids that they made."""
+    applied: list[wire.AppliedOp] = []
+    for index, op in enumerate(ops):
+        name = f"m{thread.seq}-{index}"
+        match op:
+            case wire.Append(message=draft):
+                applied.append(wire.Appended(_message(draft, name)))
+            case wire.Insert(before=before, message=draft):
+                applied.append(wire.Inserted(before, _message(draft, name)))
+            case wire.Edit(message=message, content=content):
+                was = next(one for one in thread.messages if one.id == message)
+                applied.append(wire.Edited(structs.replace(was, content=content)))
+            case wire.Delete(message=message):
+                applied.append(wire.Deleted(message))
+            case wire.Truncate(after=after):
+                applied.append(wire.Truncated(after))
+    made = tuple(op.message.id for op in applied if isinstance(op, wire.Appended | wire.Inserted))
+    return tuple(applied), made

@@ -1,0 +1,55 @@
+"""Real implementations of small surfaces, for tests that need one without its weight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from livethread.model import Message, Principal, Run, RunState, Thread
+from livethread_server.store.base import Change, EventRecord, RunRecord, Turn
+
+
+def a_thread(thread: str = "t", *, version: int = 1, seq: int = 0, **fields: Any) -> Thread:
+    """A thread of the owner ``alice`` unless said otherwise."""
+    settled: dict[str, Any] = {
+        "owner": "alice",
+        "model": "smol",
+        "epoch": "e1",
+        "created_at": "2026-01-01T00:00:00.000000Z",
+        "updated_at": "2026-01-01T00:00:00.000000Z",
+    }
+    return Thread(id=thread, version=version, seq=seq, **(settled | fields))
+
+
+def a_turn(position: int, content: str = "Hi.", tokens: tuple[int, ...] | None = None, **fields: Any) -> Turn:
+    """A user's message; its id is ``m`` and the position unless said otherwise."""
+    settled: dict[str, Any] = {
+        "id": f"m{position}",
+        "role": "user",
+        "created_at": "2026-01-01T00:00:00.000000Z",
+    }
+    return Turn(position, Message(content=content, **(settled | fields)), tokens)
+
+
+def a_run(run: str = "r", thread: str = "t", state: RunState = "queued", **fields: Any) -> RunRecord:
+    """What a store keeps of a run that writes the message ``m1``."""
+    settled: dict[str, Any] = {
+        "owner": "alice",
+        "request": b"{}",
+        "digest": "d",
+        "answer": b"{}",
+        "undo": b"{}",
+        "accepted_at": "2026-01-01T00:00:00.000000Z",
+    }
+    shown = Run(id=run, thread=thread, message="m1", mode="reply", state=state, by=Principal("alice", "Alice"))
+    return RunRecord(run=shown, **(settled | fields))
+
+
+def a_change(was: Thread, **fields: Any) -> Change:
+    """The next change of a thread; ``events`` are bodies, ``thread`` sets fields of the thread."""
+    events = tuple(EventRecord(was.seq + step, body) for step, body in enumerate(fields.pop("events", ()), start=1))
+    thread = msgspec.structs.replace(
+        was, version=was.version + 1, seq=was.seq + len(events), **fields.pop("thread", {})
+    )
+    return Change(thread=thread, was_version=was.version, was_seq=was.seq, events=events, **fields)

@@ -1,0 +1,187 @@
+"""The service with everything real but the engine, whose words the tests give; and guests who use it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from livethread import messages as wire
+from livethread.codec import JsonCodec, to_event
+from livethread.errors import CommandError
+from livethread.messages import Command, Event, Limits
+from livethread.model import Principal, Reason
+from livethread_server.acceptance import Acceptance
+from livethread_server.engine.grammar import GrammarCheck
+from livethread_server.engine.outputs import RunOutputs
+from livethread_server.engine.wire import Delta, Finished, Moved, Output, Progress, Started, Submit
+from livethread_server.hub import Hub, Outbox
+from livethread_server.lanes import Lanes
+from livethread_server.prompter import Prompter
+from livethread_server.runs import Runs
+from livethread_server.service import Service
+from livethread_server.session import Session
+from livethread_server.store.base import Store
+from livethread_server.threads import Residencies
+from livethread_server.vocabulary import Vocabulary
+
+E = TypeVar("E", bound=Event)
+PATIENCE = 10.0
+
+
+class FakeEngine:
+    """An engine that says what the test tells it to. It takes ``room`` runs at once and queues the rest."""
+
+    def __init__(self, room: int = 100) -> None:
+        self.trouble: CommandError | None = None
+        self.submitted: dict[str, Submit] = {}
+        self.cancelled: list[str] = []
+        self.forgotten: list[str] = []
+        self._outputs: dict[str, RunOutputs] = {}
+        self._room = room
+
+    def submit(self, submit: Submit) -> RunOutputs:
+        if self.trouble is not None:
+            raise self.trouble
+        outputs = RunOutputs(submit.run)
+        outputs.position = max(0, len(self._outputs) + 1 - self._room)
+        self.submitted[submit.run] = submit
+        self._outputs[submit.run] = outputs
+        return outputs
+
+    def cancel(self, run: str) -> None:
+        self.cancelled.append(run)
+        outputs = self._outputs.pop(run, None)
+        if outputs is not None:
+            outputs.end("cancelled")
+
+    def forget(self, thread: str) -> None:
+        self.forgotten.append(thread)
+
+    async def wait_ready(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+
+    # What a test makes it say
+
+    async def taken(self, run: str) -> Submit:
+        """The submit of a run, as soon as it comes."""
+        while run not in self.submitted:
+            await asyncio.sleep(0)
+        return self.submitted[run]
+
+    def start(self, run: str, reused: int = 0) -> None:
+        moment = time.monotonic()
+        self._put(run, started=Started(len(self.submitted[run].tokens), reused, moment, moment))
+
+    def progress(self, run: str, processed: int, total: int) -> None:
+        self._put(run, progress=Progress(0, processed, total))
+
+    def say(self, run: str, text: str, tokens: tuple[int, ...]) -> None:
+        self._put(run, delta=Delta(tokens, text))
+
+    def finish(self, run: str, reason: Reason = "stop", error: str | None = None) -> None:
+        moment = time.monotonic()
+        outputs = self._outputs.pop(run)
+        outputs.put(Output(run, finished=Finished(reason, 1, moment, moment, error)))
+
+    def _put(self, run: str, **fields: Any) -> None:
+        self._outputs[run].put(Output(run, **fields))
+
+
+class Guest:
+    """One session of the service, with the events it was told."""
+
+    def __init__(self, service: Service, principal: str) -> None:
+        self.session = Session(Outbox(JsonCodec(), 1 << 24), Principal(principal, principal))
+        self.told: list[Event] = []
+        self._service = service
+        self._ids = itertools.count(1)
+
+    async def ask(self, kind: type[Command], **fields: Any) -> Any:
+        """Carry a command out; its ``Ok``, or the `CommandError`. ``thread`` may be left out: it is ``t``."""
+        if "thread" not in fields and issubclass(kind, wire.ThreadCommand):
+            fields["thread"] = "t"
+        command = msgspec.convert({"type": kind.__struct_config__.tag, "id": next(self._ids)} | fields, kind)
+        answers: list[msgspec.Struct] = []
+        self._service.announce(self.session, command)
+        await self._service.carry_out(self.session, command, answers.append)
+        assert len(answers) == 1
+        assert isinstance(answers[0], kind.Ok)
+        return answers[0]
+
+    async def next(self, kind: type[E], **fields: Any) -> E:
+        """The first event of a kind, with these fields, that is or will be told."""
+        async with asyncio.timeout(PATIENCE):
+            seen = 0
+            while True:
+                for event in self.told[seen:]:
+                    if isinstance(event, kind) and all(getattr(event, k) == v for k, v in fields.items()):
+                        return event
+                seen = len(self.told)
+                self._hear(await self.session.outbox.take())
+
+    async def heard(self) -> list[Event]:
+        """Everything told so far."""
+        await asyncio.sleep(0)
+        if self.session.outbox.waiting_bytes:
+            self._hear(await self.session.outbox.take())
+        return self.told
+
+    def _hear(self, frames: list[Any]) -> None:
+        for frame in frames:
+            event = to_event(JsonCodec().decode(frame))
+            assert event is not None
+            self.told.append(event)
+
+
+class House:
+    """A service under test."""
+
+    def __init__(self, store: Store, vocabulary: Vocabulary, grammars: GrammarCheck, **more: Any) -> None:
+        self.store = store
+        self.vocabulary = vocabulary
+        self.engine = FakeEngine(more.get("room", 100))
+        hub, lanes = Hub(), Lanes(store, more.get("lanes", 100))
+        prompter = Prompter("smol", vocabulary, grammars, more.get("context", 2048))
+        self.runs = Runs(store, lanes, hub, self.engine, prompter, "i_1")
+        self.residencies = Residencies(hub)
+        queued = more.get("queued_runs", 8)
+        self.service = Service(
+            store=store,
+            lanes=lanes,
+            hub=hub,
+            runs=self.runs,
+            acceptance=Acceptance(store, lanes, self.runs, self.engine, prompter, queued),
+            prompter=prompter,
+            residencies=self.residencies,
+            engine=self.engine,
+            identity=("livethread", "0"),
+            limits=Limits(1 << 20, 1 << 18, 2048, queued, more.get("subscriptions", 4)),
+        )
+
+    def guest(self, principal: str = "alice") -> Guest:
+        return Guest(self.service, principal)
+
+    async def listener(self, principal: str = "alice", **fields: Any) -> Guest:
+        """A guest with a new thread ``t`` that listens to it."""
+        guest = self.guest(principal)
+        await guest.ask(wire.ThreadCreate, **({"thread": "t"} | fields))
+        await guest.ask(wire.Subscribe)
+        return guest
+
+    def live(self, thread: str, tokens: int) -> None:
+        """The engine says that a thread is live."""
+        self.residencies.moved(Moved(thread, "live", tokens))
+
+
+async def closing(house: House) -> AsyncIterator[House]:
+    """Use a house and stop its runs after it."""
+    await house.store.open()
+    yield house
+    await house.runs.stop()
+    await house.store.close()

@@ -1,0 +1,30 @@
+"""Fixtures of the server's tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from livethread_server.engine.grammar import GrammarCheck
+from livethread_server.store.memory import MemoryStore
+from livethread_server.vocabulary import Vocabulary
+from tests.house import House, closing
+
+
+@pytest.fixture(scope="session")
+def vocabulary(model_path: Path) -> Iterator[Vocabulary]:
+    """The real model's vocabulary."""
+    vocabulary = Vocabulary.load(model_path)
+    yield vocabulary
+    vocabulary.close()
+
+
+@pytest.fixture
+async def house(vocabulary: Vocabulary, model_path: Path) -> AsyncIterator[House]:
+    """A service over memory, with an engine whose words the test gives."""
+    grammars = GrammarCheck(model_path)
+    async for house in closing(House(MemoryStore(), vocabulary, grammars)):
+        yield house
+    await grammars.stop()

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from livethread.errors import CommandError, ErrorCode
+from livethread.model import Sampling
+from livethread_server.engine.admission import Admission, Room
+from livethread_server.engine.wire import Submit
+
+
+def submit(run: str, prompt: int = 10, most: int | None = 10) -> Submit:
+    sampling = Sampling(max_tokens=most)
+    return Submit(run=run, thread=run, tenant="x", tokens=(1,) * prompt, sampling=sampling)
+
+
+def opened(slots: int = 2, cells: int = 1000, context: int = 100, queued_runs: int = 8) -> Admission:
+    admission = Admission(queued_runs)
+    admission.open(Room(slots, cells, context))
+    return admission
+
+
+def started(admission: Admission) -> list[str]:
+    runs = []
+    while found := admission.next():
+        runs.append(found.run)
+    return runs
+
+
+def test_runs_start_in_order_as_far_as_there_are_slots() -> None:
+    admission = opened(slots=2)
+    for run in "abc":
+        admission.offer(submit(run))
+    assert started(admission) == ["a", "b"]
+    assert admission.waiting == ("c",)
+    admission.release("a")
+    assert started(admission) == ["c"]
+
+
+def test_a_run_waits_for_the_cells_it_may_come_to_need() -> None:
+    admission = opened(slots=9, cells=50)
+    admission.offer(submit("a", prompt=20, most=10))
+    admission.offer(submit("b", prompt=20, most=10))
+    admission.offer(submit("small", prompt=1, most=1))
+    assert started(admission) == ["a"]
+    admission.release("a")
+    assert started(admission) == ["b", "small"]
+
+
+def test_a_run_never_needs_more_than_a_context() -> None:
+    admission = opened(cells=100, context=100)
+    admission.offer(submit("a", prompt=20, most=None))
+    assert started(admission) == ["a"]
+
+
+def test_the_queue_is_bounded() -> None:
+    admission = opened(slots=1, queued_runs=1)
+    admission.offer(submit("a"))
+    started(admission)
+    admission.offer(submit("b"))
+    with pytest.raises(CommandError) as refused:
+        admission.offer(submit("c"))
+    assert refused.value.code is ErrorCode.QUEUE_FULL
+    assert refused.value.retryable
+
+
+def test_without_a_queue_a_run_that_can_start_at_once_is_taken() -> None:
+    admission = opened(slots=1, queued_runs=0)
+    admission.offer(submit("a"))
+    assert started(admission) == ["a"]
+
+
+def test_a_withdrawn_run_lets_the_next_one_through() -> None:
+    admission = opened(slots=9, cells=50)
+    admission.offer(submit("a", prompt=30))
+    started(admission)
+    admission.offer(submit("b", prompt=30))
+    admission.offer(submit("c", prompt=0, most=5))
+    assert admission.withdraw("b")
+    assert not admission.withdraw("a")
+    assert started(admission) == ["c"]
+
+
+def test_those_that_wait_outlive_the_worker() -> None:
+    admission = opened(slots=1)
+    admission.offer(submit("a"))
+    admission.offer(submit("b"))
+    started(admission)
+    admission.close()
+    assert started(admission) == []
+    admission.open(Room(1, 1000, 100))
+    assert started(admission) == ["b"]

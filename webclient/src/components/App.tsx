@@ -1,0 +1,78 @@
+import { useEffect } from "preact/hooks";
+import { cancel, currentRun } from "../actions";
+import { openProblem, openThread } from "../open-thread";
+import { route } from "../route";
+import { orSay } from "../toast";
+import { drawerOpen, settingsOpen, switcherOpen } from "../view";
+import { Announcer } from "./Announcer";
+import { Banner } from "./Banner";
+import { Composer } from "./Composer";
+import { Conversation } from "./Conversation";
+import { Corner } from "./Corner";
+import { EmptyState } from "./EmptyState";
+import { Header } from "./Header";
+import { Settings } from "./Settings";
+import { Sidebar } from "./Sidebar";
+import { Switcher } from "./Switcher";
+import { Toasts } from "./Toasts";
+
+export function App() {
+  useEffect(() => {
+    document.addEventListener("keydown", onKey);
+    return () => document.removeEventListener("keydown", onKey);
+  }, []);
+  return (
+    <div class="page">
+      <Sidebar />
+      <main class="main">
+        <Banner />
+        <Header />
+        <Middle />
+        <div class="dock">
+          <Toasts />
+          <Composer />
+          <Corner />
+        </div>
+      </main>
+      <Announcer />
+      {settingsOpen.value && <Settings />}
+      {switcherOpen.value && <Switcher />}
+    </div>
+  );
+}
+
+function Middle() {
+  const view = openThread.value;
+  if (openProblem.value) {
+    return (
+      <div class="conversation">
+        <p class="notice" data-testid="problem">
+          {openProblem.value}
+        </p>
+      </div>
+    );
+  }
+  if (view?.thread.messages.length || view?.deleted) return <Conversation view={view} />;
+  if (view || !route.value) return <EmptyState />;
+  return <div class="conversation" aria-busy="true" />;
+}
+
+function onKey(event: KeyboardEvent): void {
+  if (event.isComposing) return;
+  if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    switcherOpen.value = !switcherOpen.value;
+    return;
+  }
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) escape();
+}
+
+/** Esc closes what lies on top; where nothing does, it stops the reply. */
+function escape(): void {
+  if (drawerOpen.peek()) {
+    drawerOpen.value = false;
+    return;
+  }
+  const run = currentRun(openThread.peek()?.thread.messages ?? []);
+  if (run) void orSay(cancel(run));
+}

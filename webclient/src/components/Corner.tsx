@@ -1,0 +1,46 @@
+import { figuresOf } from "../figures";
+import { openThread } from "../open-thread";
+import { isUnfinished, runOf, type ThreadView } from "../thread";
+import { queued, reading } from "./MessageNote";
+import { ResidencyDot } from "./ResidencyDot";
+
+/** The quiet corner: where the thread's memory is, how much of it was reused, how fast the last run went. */
+export function Corner() {
+  const view = openThread.value;
+  if (!view) return <p class="corner" />;
+  const { reused, prompt, speed } = figuresOf(view);
+  const { residency } = view.thread;
+  const doing = doingOf(view);
+  return (
+    <p class="corner">
+      <span data-testid="residency" data-residency={residency}>
+        <ResidencyDot residency={residency} />
+        {residency}
+      </span>
+      {doing && <span data-testid="doing">{doing}</span>}
+      {!doing && prompt !== null && (
+        <span data-testid="reused" title="Tokens of the last prompt that the model did not have to read again">
+          {count(reused)} of {count(prompt)} tokens reused
+        </span>
+      )}
+      {!doing && speed !== null && (
+        <span data-testid="speed" title="Speed of the last reply">
+          {speed.toFixed(1)} tok/s
+        </span>
+      )}
+    </p>
+  );
+}
+
+function doingOf(view: ThreadView): string | null {
+  const unfinished = view.thread.messages.filter(isUnfinished);
+  const message = unfinished.find(({ state }) => state === "streaming") ?? unfinished[0];
+  if (!message) return null;
+  const run = runOf(view, message);
+  if (message.state === "queued") return queued(run?.position ?? null).replace(/\.$/, "");
+  return run?.text ? null : reading(run).replace(/\.$/, "");
+}
+
+function count(tokens: number | null): string {
+  return (tokens ?? 0).toLocaleString("en");
+}

@@ -1,0 +1,64 @@
+import { hello } from "../client";
+import { memo } from "../memo";
+import type { RunView } from "../thread";
+import { clockOf, wholeTime } from "../time";
+import type { ErrorBody, Message, Role } from "../wire";
+import { EditBox } from "./EditBox";
+import { MarkdownText } from "./MarkdownText";
+import { MessageActions } from "./MessageActions";
+import { MessageNote } from "./MessageNote";
+
+interface Props {
+  message: Message;
+  run: RunView | null;
+  error: ErrorBody | null;
+  last: boolean;
+  edited: boolean;
+}
+
+/** One turn: a knot on the thread, who said it, what was said, how it ended, what can be done with it. */
+export const MessageView = memo(({ message, run, error, last, edited }: Props) => {
+  const text = message.content + (run?.text ?? "");
+  return (
+    <li
+      class="message"
+      data-testid="message"
+      data-role={message.role}
+      data-state={message.state}
+      data-message-id={message.id}
+      data-last={last}
+    >
+      <Knot run={run} />
+      <div class="message-head">
+        <h2>{nameOf(message)}</h2>
+        <time dateTime={message.created_at} title={wholeTime(message.created_at)}>
+          {clockOf(message.created_at)}
+        </time>
+      </div>
+      {edited ? <EditBox message={message} /> : <Text message={message} text={text} />}
+      <MessageNote message={message} run={run} error={error} silent={!text} />
+      {!edited && <MessageActions message={message} text={text} last={last} />}
+    </li>
+  );
+});
+
+function Knot({ run }: { run: RunView | null }) {
+  const read = run?.progress ? run.progress.done / Math.max(1, run.progress.total) : null;
+  return (
+    <span class="knot" aria-hidden="true">
+      {read !== null && <span class="knot-progress" style={{ height: `${Math.round(read * 100)}%` }} />}
+    </span>
+  );
+}
+
+function Text({ message, text }: { message: Message; text: string }) {
+  if (message.role !== "assistant") return <div class="message-text plain">{text}</div>;
+  return <MarkdownText text={text} finished={message.state !== "streaming"} />;
+}
+
+const NAMES: Record<Role, string> = { system: "System prompt", user: "You", assistant: "Reply", tool: "Tool" };
+
+function nameOf({ role, by }: Message): string {
+  const other = role === "user" && by && hello.value && by.id !== hello.value.principal.id;
+  return other ? by.name : NAMES[role];
+}

@@ -1,0 +1,27 @@
+import type { ErrorBody } from "./wire";
+
+/** The server refused a command; `message` is the server's own sentence. */
+export class CommandError extends Error {
+  readonly code: string;
+  readonly field: string | null;
+
+  constructor(body: ErrorBody) {
+    super(body.message);
+    this.name = "CommandError";
+    this.code = body.code;
+    const field = body.details?.["field"];
+    this.field = typeof field === "string" ? field : null;
+  }
+}
+
+/** The connection was cut before the answer came, so nobody knows whether the command took effect. */
+export class CutError extends Error {
+  constructor(sentence = "The connection was cut before the server answered. Look whether it took effect, then try again.") {
+    super(sentence);
+    this.name = "CutError";
+  }
+}
+
+export function sentenceOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

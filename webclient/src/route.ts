@@ -1,0 +1,24 @@
+import { signal } from "@preact/signals";
+
+const THREAD = /^#\/t\/([A-Za-z0-9_-]{1,64})$/;
+
+/** The id of the thread that the address names, or null for the blank page of a new one. */
+export const route = signal<string | null>(read());
+
+export function goTo(thread: string | null): void {
+  const hash = addressOf(thread);
+  if (location.hash !== hash) location.hash = hash;
+  route.value = thread;
+}
+
+export function addressOf(thread: string | null): string {
+  return thread ? `#/t/${thread}` : "#/";
+}
+
+window.addEventListener("hashchange", () => {
+  route.value = read();
+});
+
+function read(): string | null {
+  return THREAD.exec(location.hash)?.[1] ?? null;
+}
