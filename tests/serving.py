@@ -29,7 +29,7 @@ class ServerProcess:
         self.port = free_port()
         self.folder = folder
         self.log = folder / "server.log"
-        self._flags = ("--model", str(model), "--context", "2048", "--sequences", "8", *flags)
+        self._flags = ("--model", str(model), "--context", "2048", "--sequences", "8", "--no-repack", *flags)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -76,9 +76,9 @@ class App:
         await self._grammars.start()
         await self._engine.start()
 
-    def close_sockets(self) -> None:
+    async def close_sockets(self) -> None:
         """Tell every client that the server goes away and may be back."""
-        self._door.close_all(CloseCode.SHUTDOWN, "The server shuts down. Connect again in a moment.")
+        await self._door.close_all(CloseCode.SHUTDOWN, "The server shuts down. Connect again in a moment.")
 
     async def stop(self) -> None:
         """End all runs, then everything else, in the order of need."""
@@ -91,9 +91,9 @@ class App:
 
 def open_store(settings: Settings) -> Store:
     """The store that the settings name, not opened yet."""
-    if settings.store_url == "memory":
+    if settings.store == "memory":
         return MemoryStore()
-    return SqlStore(settings.store_url)
+    return SqlStore(settings.state_dir / "livethread.db" if settings.store == "sqlite" else settings.store)
 
 
 def webclient_folder() -> Path | None:

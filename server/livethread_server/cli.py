@@ -172,7 +172,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close every WebSocket with 4001 before uvicorn would with a code of its own."""
-        self._app.close_sockets()
+        await self._app.close_sockets()
         await super().shutdown(sockets)
 
 

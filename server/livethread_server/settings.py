@@ -55,13 +55,6 @@ class Settings(Struct, frozen=True, kw_only=True):
         own = {f"http://{host}:{self.port}" for host in (*LOOPBACK_HOSTS, _bracketed(self.host))}
         return (*sorted(own), *self.allow_origins)
 
-    @property
-    def store_url(self) -> str:
-        """Where threads are kept, as SQLAlchemy writes it; ``memory`` for nowhere."""
-        if self.store == "sqlite":
-            return f"sqlite+aiosqlite:///{self.state_dir / 'livethread.db'}"
-        return self.store
-
     def check(self) -> None:
         """`SettingsError` where settings do not fit together."""
         if not is_loopback(self.host):

@@ -2,8 +2,8 @@
 
 It must never know tokens, vocabularies or threads. jinja2 is used directly, not through llama_cpp's
 ``Jinja2ChatFormatter``: that one always passes ``tools`` (None breaks some templates), takes the clock of the
-moment for ``strftime_now`` (which moves the prompt's beginning every day), and refuses with ``ValueError``, which
-cannot be told from a defect.
+moment for ``strftime_now`` (which moves the prompt's beginning every day), and refuses with ``ValueError``,
+which cannot be told from a defect.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class ChatTemplate:
         try:
             return self._render(messages, now, self._tools)
         except _Refusal as refusal:
-            raise _bad_request(f"The model's chat template refuses these messages: {_words(refusal)}.") from None
+            words = _words(refusal)
+            raise _bad_request(f"The model's chat template refuses these messages: {words}.") from None
         except Exception as error:  # a template is a program over strangers' data: anything may come out
             words = f"{type(error).__name__}: {_words(error)}"
             raise _bad_request(f"The model's chat template cannot render these messages ({words}).") from None

@@ -57,8 +57,8 @@ class Vocabulary:
             sorted({self.text([token], special=True) for token in self._specials if attributes[token] & _CONTROL})
         )
         self.template, self.template_source = _template(model, chat_template)
-        # Vocabularies of the SentencePiece kind put a space before each text that follows nothing or a special
-        # token. A text that goes on after another one must not get it: see `_continue`.
+        # Vocabularies of the SentencePiece kind put a space before each text that follows nothing or a
+        # special token. A text that goes on after another one must not get it: see `_continue`.
         self._line_feed = self._tokenize(b"\n", False)
         self._adds_space = self.text(self._tokenize(b"a", False)) == " a"
 
@@ -66,8 +66,8 @@ class Vocabulary:
     def load(cls, path: Path, chat_template: str | None = None) -> Vocabulary:
         """Read a GGUF file's metadata (llama.h: llama_model_load_from_file with vocab_only).
 
-        ``chat_template`` is used instead of the model's own. Raises `ModelError` where the file is not a whole
-        GGUF file or llama.cpp cannot use it.
+        ``chat_template`` is used instead of the model's own. Raises `ModelError` where the file is not a
+        whole GGUF file or llama.cpp cannot use it.
         """
         _check_whole(path)
         params = llama_cpp.llama_model_default_params()
@@ -104,7 +104,7 @@ class Vocabulary:
         return tokens
 
     def text(self, tokens: Sequence[int], *, special: bool = False) -> str:
-        """The joined pieces of ``tokens`` (llama.h: llama_token_to_piece); ``special`` shows control tokens."""
+        """The joined pieces of ``tokens`` (llama.h: llama_token_to_piece); ``special`` shows control ones."""
         return b"".join(self._piece(token, special) for token in tokens).decode("utf-8", "replace")
 
     def close(self) -> None:
@@ -121,7 +121,8 @@ class Vocabulary:
         if count < 0:  # more tokens than bytes; the negative count is the room it needs
             buffer = (llama_cpp.llama_token * -count)()
             count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, -count, False, special)
-        return buffer[:count]
+        tokens: list[int] = buffer[:count]
+        return tokens
 
     def _continue(self, data: bytes, special: bool) -> list[int]:
         """Tokenise without the space before: behind a line feed, whose tokens are taken off again."""
@@ -244,8 +245,7 @@ def _check_whole(path: Path) -> None:
     size = path.stat().st_size
     if size < promised:
         raise ModelError(
-            f"The model file {path} is cut off: it has {size} bytes of the {promised} that its header promises. "
-            "Fetch it again."
+            f"The model file {path} is cut off: its header promises {promised} bytes, it has {size}. Fetch it again."
         )
 
 

@@ -38,7 +38,7 @@ class WebSocketDoor:
     def __init__(self, service: Service, outbox_bytes: int) -> None:
         self._service = service
         self._outbox_bytes = outbox_bytes
-        self._open: set[Outbox] = set()
+        self._open: dict[Outbox, asyncio.Event] = {}
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one socket from handshake to close."""
@@ -46,17 +46,20 @@ class WebSocketDoor:
         codec = CODECS[asked[0] if asked else SUBPROTOCOL_JSON]
         await websocket.accept(subprotocol=asked[0] if asked else None)
         session = Session(Outbox(codec, self._outbox_bytes))
-        self._open.add(session.outbox)
+        gone = self._open[session.outbox] = asyncio.Event()
         try:
             await _Conversation(self._service, session, websocket).run()
         finally:
-            self._open.discard(session.outbox)
+            del self._open[session.outbox]
+            gone.set()
             self._service.leave(session)
 
-    def close_all(self, code: CloseCode, reason: str) -> None:
-        """Close every socket after what waits for it was sent."""
+    async def close_all(self, code: CloseCode, reason: str) -> None:
+        """Close every socket after what waits for it was sent, and wait for that."""
+        gone = [event.wait() for event in self._open.values()]
         for outbox in list(self._open):
             outbox.close(code, reason)
+        await asyncio.gather(*gone)
 
 
 class _Conversation:

@@ -1,4 +1,4 @@
-import { Lexer, type Token, type TokensList } from "marked";
+import { Lexer, type Token, type Tokens, type TokensList } from "marked";
 import { blockHtml, marked } from "./markdown";
 
 /**
@@ -34,9 +34,7 @@ export class Blocks {
   private lex(tail: string): Token[] {
     const lexer = new Lexer(marked.defaults);
     Object.assign(lexer.tokens.links, this.links);
-    const tokens = lexer.lex(tail);
-    this.links = { ...tokens.links };
-    return tokens;
+    return lexer.lex(tail);
   }
 
   private settle(tokens: Token[], html: string[]): void {
@@ -52,6 +50,14 @@ export class Blocks {
     if (at !== this.source.length) return;
     this.settled.push(...html.slice(0, count).filter(Boolean));
     this.settledTo = end;
+    tokens.slice(0, count).forEach((token) => this.define(token));
+  }
+
+  /** Remember where a named link leads, but not before its definition is whole. */
+  private define(token: Token): void {
+    if (token.type !== "def") return;
+    const { tag, href, title } = token as Tokens.Def;
+    this.links[tag] ??= { href, title };
   }
 
   private firstLineEnd(at: number): number {

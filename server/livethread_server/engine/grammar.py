@@ -62,9 +62,7 @@ class GrammarCheck:
         if (grammar is None) == (json_schema is None):
             raise _bad_request("sampling.grammar", "Give either a grammar or a json_schema, not both.")
         field = "sampling.grammar" if json_schema is None else "sampling.json_schema"
-        question = GrammarQuestion(
-            next(self._numbers), grammar, None if json_schema is None else _to_json(json_schema)
-        )
+        question = GrammarQuestion(next(self._numbers), grammar, None if json_schema is None else _to_json(json_schema))
         verdict = await self._verdict(question, field)
         if verdict.gbnf is None:
             name = field.rpartition(".")[2].replace("json_schema", "JSON Schema")
@@ -93,7 +91,7 @@ class GrammarCheck:
             try:
                 peer = await self._living_peer()
                 return await peer.ask(question)
-            except _Gone:
+            except (_Gone, OSError):
                 continue
         raise CommandError(
             ErrorCode.MODEL_UNAVAILABLE, "Grammars cannot be checked now. Try again, or leave the grammar out."
@@ -113,9 +111,10 @@ class _Gone(Exception):  # noqa: N818 - the name says what happened
 
 
 class _Peer:
-    """One life of the grammar process."""
+    """One life of the grammar process. ``gone`` tells that there is nobody to ask any more."""
 
     def __init__(self, process: Process) -> None:
+        self.gone = False
         self._process = process
         self._waiting: dict[int, asyncio.Future[GrammarVerdict]] = {}
         self._reading = asyncio.create_task(self._read(), name="grammar verdicts")
@@ -126,11 +125,6 @@ class _Peer:
         # A fork must find one OS thread: numpy would start others.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         return cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment))
-
-    @property
-    def gone(self) -> bool:
-        """Whether there is nobody to ask any more."""
-        return self._reading.done()
 
     async def ask(self, question: GrammarQuestion) -> GrammarVerdict:
         """The answer, or `_Gone`."""
@@ -160,6 +154,7 @@ class _Peer:
                 answer = self._waiting.get(verdict.number)
                 if answer and not answer.done():
                     answer.set_result(verdict)
+        self.gone = True
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(_Gone())

@@ -106,6 +106,8 @@ class Supervisor:
         try:
             self.send(self._configure)
             await self._listen(self._process, life)
+        except (msgspec.MsgspecError, ValueError) as error:
+            _log.error("The engine said what cannot be read: %s", error)
         finally:
             self._lose()
             life.code = await _end(self._process)

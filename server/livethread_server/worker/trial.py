@@ -99,7 +99,8 @@ class _Walk:
         share = len(tokens) / self._laboratory.size
         if time.thread_time() - began > max(APPLY_SECONDS * share, 0.02):
             raise Refused("applying it takes too long; use fewer alternatives, and let them exclude each other")
-        return tokens[np.isfinite(array["logit"])]
+        allowed: NDArray[np.int32] = tokens[np.isfinite(array["logit"])]
+        return allowed
 
 
 def to_gbnf(json_schema: str) -> str:

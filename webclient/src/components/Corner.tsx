@@ -1,7 +1,6 @@
 import { figuresOf } from "../figures";
 import { openThread } from "../open-thread";
 import { isUnfinished, runOf, type ThreadView } from "../thread";
-import { queued, reading } from "./MessageNote";
 import { ResidencyDot } from "./ResidencyDot";
 
 /** The quiet corner: where the thread's memory is, how much of it was reused, how fast the last run went. */
@@ -37,8 +36,10 @@ function doingOf(view: ThreadView): string | null {
   const message = unfinished.find(({ state }) => state === "streaming") ?? unfinished[0];
   if (!message) return null;
   const run = runOf(view, message);
-  if (message.state === "queued") return queued(run?.position ?? null).replace(/\.$/, "");
-  return run?.text ? null : reading(run).replace(/\.$/, "");
+  if (message.state === "queued") return run?.position ? `queued behind ${run.position}` : "queued";
+  if (run?.text) return null;
+  const progress = run?.progress;
+  return progress ? `reading ${Math.floor((100 * progress.done) / Math.max(1, progress.total))} %` : "reading";
 }
 
 function count(tokens: number | null): string {

@@ -19,7 +19,7 @@ export function MessageActions({ message, text, last }: Props) {
   const { role } = message;
   return (
     <div class="message-actions" role="group" aria-label="What can be done with this message">
-      <CopyButton text={text} />
+      {text && <CopyButton text={text} />}
       {role !== "tool" && <EditButton message={message} />}
       {last && role === "assistant" && (
         <IconButton label="Regenerate" testId="message-regenerate" onClick={() => void orSay(again("regenerate"))}>
@@ -50,8 +50,9 @@ function Waiting({ message }: { message: Message }) {
   if (state !== "queued" || !run) return null;
   return (
     <div class="message-actions">
-      <IconButton label="Do not reply to this" testId="message-cancel" onClick={() => void orSay(cancel(run))}>
+      <IconButton label="Do not reply to this" testId="message-cancel" class="named" onClick={() => void orSay(cancel(run))}>
         <Cross />
+        <span>Do not reply</span>
       </IconButton>
     </div>
   );

@@ -32,12 +32,12 @@ function noteOf(message: Message, run: RunView | null, error: ErrorBody | null, 
   }
 }
 
-export function queued(position: number | null): string {
+function queued(position: number | null): string {
   if (!position) return "Queued.";
   return `Queued behind ${position} ${position === 1 ? "reply" : "replies"}.`;
 }
 
-export function reading(run: RunView | null): string {
+function reading(run: RunView | null): string {
   const progress = run?.progress;
   if (!progress) return "Reading the thread…";
   return `Reading the thread: ${progress.done.toLocaleString("en")} of ${progress.total.toLocaleString("en")} tokens.`;

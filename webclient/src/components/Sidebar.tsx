@@ -22,7 +22,7 @@ export function Sidebar() {
     <>
       <aside ref={box} id="sidebar" class="sidebar" data-open={open} aria-label="Threads">
         <Head />
-        <nav class="thread-scroll" aria-label="All threads">
+        <nav class="thread-scroll" aria-label="All threads" data-testid="thread-list">
           <ThreadList />
         </nav>
         <Foot />
@@ -69,7 +69,7 @@ function ThreadList() {
   if (!list.length) return <p class="no-threads">Your threads will be listed here.</p>;
   return (
     <>
-      <ul class="thread-list" data-testid="thread-list">
+      <ul class="thread-list">
         {list.map((thread, index) => (
           <Entry key={thread.id} thread={thread} before={list[index - 1]} />
         ))}

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from livethread_server.store.base import Unusable
-from livethread_server.store.lane import Lane
+from livethread_server.store.offload import Offload
 
 READERS = 2
 """How many reads may run at the same time beside the one write."""
@@ -37,8 +37,8 @@ class Sqlite:
         self.path = str(url.database)
         self._writing = _engine(url, "BEGIN IMMEDIATE", 1)
         self._reading = _engine(url, "BEGIN", READERS)
-        self._writer = Lane("store-writer", 1)
-        self._readers = Lane("store-reader", READERS)
+        self._writer = Offload("store-writer", 1)
+        self._readers = Offload("store-reader", READERS)
         self._closed = False
 
     async def write(self, work: Callable[[Connection], T]) -> T:

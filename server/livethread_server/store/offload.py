@@ -14,7 +14,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Lane:
+class Offload:
     """A queue of work, done in order by ``width`` OS threads."""
 
     def __init__(self, name: str, width: int) -> None:

@@ -8,11 +8,11 @@ from functools import partial
 
 import pytest
 
-from livethread_server.store.lane import Lane
+from livethread_server.store.offload import Offload
 
 
 async def test_work_returns_raises_and_runs_in_order() -> None:
-    lane = Lane("test", 1)
+    lane = Offload("test", 1)
     order: list[int] = []
     await asyncio.gather(*(lane.do(partial(order.append, n)) for n in range(20)))
     assert order == list(range(20))
@@ -22,7 +22,7 @@ async def test_work_returns_raises_and_runs_in_order() -> None:
 
 
 async def test_work_that_is_cancelled_while_it_waits_is_never_done() -> None:
-    lane, gate, done = Lane("test", 1), threading.Event(), list[str]()
+    lane, gate, done = Offload("test", 1), threading.Event(), list[str]()
     first = asyncio.create_task(lane.do(gate.wait))
     second = asyncio.create_task(lane.do(lambda: done.append("second")))
     await asyncio.sleep(0)
@@ -37,7 +37,7 @@ async def test_work_that_is_cancelled_while_it_waits_is_never_done() -> None:
 
 
 async def test_work_that_is_cancelled_while_it_is_done_ends_before_its_call() -> None:
-    lane, begun, gate, done = Lane("test", 1), threading.Event(), threading.Event(), list[str]()
+    lane, begun, gate, done = Offload("test", 1), threading.Event(), threading.Event(), list[str]()
 
     def work() -> None:
         begun.set()
@@ -60,7 +60,7 @@ async def test_work_that_is_cancelled_while_it_is_done_ends_before_its_call() ->
 
 
 async def test_closing_waits_for_the_work_and_leaves_no_os_thread() -> None:
-    lane = Lane("closing", 2)
+    lane = Offload("closing", 2)
     await lane.do(lambda: None)
     lane.close()
     assert not [each for each in threading.enumerate() if each.name.startswith("closing")]

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import textwrap
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+from livethread.errors import CommandError, ErrorCode
+from livethread_server.engine import supervisor as module
+from livethread_server.engine.supervisor import DEATHS, Supervisor
+from livethread_server.engine.wire import Configure, Ready, Up
+
+CONFIGURE = Configure(model_path="m", context=8, sequences=1)
+
+PRELUDE = """
+import os, signal, sys
+from livethread_server.engine.wire import Failed, Moved, Ready, Step, pack, unpack_down
+
+def hear():
+    for message in unpacker.feed(os.read(0, 65536)):
+        return message
+
+def say(message):
+    os.write(1, pack(message))
+
+unpacker = unpack_down()
+ready = Ready(context=8, trained_context=8, sequences=1, cells=8, vocabulary=9, description="d", cuttable=True)
+configure = hear()
+"""
+
+
+class Kept:
+    """A supervisor over a process that follows a script, and what it told."""
+
+    def __init__(self, script: str) -> None:
+        self.heard: list[Up] = []
+        self.deaths: list[str] = []
+        command = (sys.executable, "-c", PRELUDE + textwrap.dedent(script))
+        self.supervisor = Supervisor(
+            CONFIGURE, heard=self.heard.append, died=self.deaths.append, command=command
+        )
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        while not condition():
+            await asyncio.sleep(0.01)
+
+    async def run(self, scenario: Callable[[Kept], Awaitable[None]]) -> None:
+        task = asyncio.create_task(self.supervisor.run())
+        await scenario(self)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert self.supervisor.pid is None
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.05)
+
+
+def trouble(kept: Kept) -> CommandError:
+    assert kept.supervisor.trouble is not None
+    return kept.supervisor.trouble
+
+
+async def test_a_ready_process_is_no_trouble_and_ends_with_its_pipe() -> None:
+    async def scenario(kept: Kept) -> None:
+        assert trouble(kept).code is ErrorCode.MODEL_LOADING
+        await kept.supervisor.settled()
+        assert kept.supervisor.trouble is None
+        assert isinstance(kept.supervisor.ready, Ready)
+
+    kept = Kept("say(ready)\nwhile os.read(0, 100): pass")
+    await kept.run(scenario)
+    assert trouble(kept).code is ErrorCode.MODEL_UNAVAILABLE
+
+
+async def test_a_death_before_ready_is_answered_by_one_try_without_extra_bufts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario(kept: Kept) -> None:
+        await kept.supervisor.settled()
+        assert kept.supervisor.trouble is None
+        assert kept.supervisor.restarts == 0
+
+    with caplog.at_level(logging.WARNING):
+        await Kept(
+            """
+            if configure.extra_bufts:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            say(ready)
+            while os.read(0, 100): pass
+            """
+        ).run(scenario)
+    assert len([record for record in caplog.records if "repacked" in record.message]) == 1
+    assert "SIGSEGV" in caplog.text
+
+
+async def test_a_process_that_was_ready_is_started_again_and_its_death_told() -> None:
+    async def scenario(kept: Kept) -> None:
+        await kept.until(lambda: len(kept.deaths) >= 2)
+        assert kept.supervisor.restarts >= 2
+
+    kept = Kept("say(ready)\nsay(Step((), (Moved('t', 'live', 1),)))\nos.kill(os.getpid(), signal.SIGKILL)")
+    await kept.run(scenario)
+    assert "SIGKILL" in kept.deaths[0]
+
+
+async def test_steps_between_deaths_keep_the_model_available() -> None:
+    async def scenario(kept: Kept) -> None:
+        await kept.until(lambda: len(kept.deaths) > DEATHS + 1)
+        assert kept.supervisor.trouble is None or trouble(kept).code is ErrorCode.MODEL_LOADING
+
+    await Kept("say(ready)\nsay(Step((), (Moved('t', 'live', 1),)))\nsys.exit(3)").run(scenario)
+
+
+async def test_too_many_deaths_in_a_row_make_the_model_unavailable() -> None:
+    async def scenario(kept: Kept) -> None:
+        await kept.supervisor.settled()
+        assert trouble(kept).code is ErrorCode.MODEL_UNAVAILABLE
+        assert "status 3" in trouble(kept).message
+        assert kept.supervisor.restarts == DEATHS
+
+    await Kept("sys.exit(3)").run(scenario)
+
+
+async def test_a_model_that_cannot_be_loaded_is_said_in_its_own_words() -> None:
+    async def scenario(kept: Kept) -> None:
+        await kept.supervisor.settled()
+        assert trouble(kept).code is ErrorCode.MODEL_UNAVAILABLE
+        assert trouble(kept).message == "No such file."
+        assert kept.deaths == []
+
+    await Kept("say(Failed('No such file.'))\nsys.exit(1)").run(scenario)
+
+
+async def test_a_process_that_ignores_its_pipe_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.1)
+
+    async def scenario(kept: Kept) -> None:
+        await kept.supervisor.settled()
+
+    await Kept("say(ready)\nimport time\ntime.sleep(1000)").run(scenario)
+
+
+async def test_what_cannot_be_read_is_a_death() -> None:
+    async def scenario(kept: Kept) -> None:
+        await kept.until(lambda: kept.deaths)
+
+    await Kept("say(ready)\nos.write(1, bytes([0xc1]) * 9)\nwhile os.read(0, 100): pass").run(scenario)
