@@ -193,7 +193,11 @@ async def test_the_same_seed_draws_the_same_text(live_server: ServerProcess) -> 
         ({"sampling": {"logit_bias": {"99999999": 1}}}, "bad_request", "sampling.logit_bias"),
         ({"sampling": {"grammar": "root ::= ("}}, "bad_request", "sampling.grammar"),
         ({"sampling": {"grammar": "root ::= " + "(" * 40_000}}, "bad_request", "sampling.grammar"),
-        ({"sampling": {"json_schema": {"type": "array", "items": {"type": "integer"}, "maxItems": 10**7}}}, "bad_request", "sampling.json_schema"),
+        (
+            {"sampling": {"json_schema": {"type": "array", "items": {"type": "integer"}, "maxItems": 10**7}}},
+            "bad_request",
+            "sampling.json_schema",
+        ),
         ({"sampling": {"typical_p": 0.5}}, "unsupported", "sampling.typical_p"),
         ({"surprise": 1}, "bad_request", "surprise"),
         ({"mode": "think"}, "bad_request", "mode"),
@@ -278,7 +282,10 @@ async def test_the_door_is_closed_to_other_sites(live_server: ServerProcess) -> 
 
 async def test_pipelined_commands_take_effect_in_the_order_sent(live_server: ServerProcess) -> None:
     async with connected(live_server.ws_url) as client:
-        numbers = [await client.send("thread.create", thread="pipelined"), await client.send("subscribe", thread="pipelined")]
+        numbers = [
+            await client.send("thread.create", thread="pipelined"),
+            await client.send("subscribe", thread="pipelined"),
+        ]
         for step in range(20):
             ops = [{"op": "append", "message": {"role": "user", "content": str(step)}}]
             numbers.append(await client.send("mutate", thread="pipelined", ops=ops, expect_version=step))
@@ -312,4 +319,3 @@ async def test_a_run_whose_engine_dies_ends_with_an_error(live_server: ServerPro
         assert finished["error"]["message"]
         check_run(client, finished)
         await asyncio.to_thread(live_server.wait_healthy)
-

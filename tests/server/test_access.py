@@ -43,7 +43,9 @@ async def test_a_missing_or_second_host_is_refused() -> None:
     assert (await knock("http", (b"host", b"localhost"), (b"host", b"localhost")))[0]["status"] == 403
 
 
-@pytest.mark.parametrize("origin", [b"http://evil.example", b"null", b"http://127.0.0.1:8001", b"https://127.0.0.1:8000", b""])
+@pytest.mark.parametrize(
+    "origin", [b"http://evil.example", b"null", b"http://127.0.0.1:8001", b"https://127.0.0.1:8000", b""]
+)
 async def test_a_foreign_origin_is_refused(origin: bytes) -> None:
     headers = ((b"host", b"localhost"), (b"origin", origin))
     assert (await knock("http", *headers))[0]["status"] == 403

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from livethread.errors import CommandError, ErrorCode
@@ -31,7 +32,7 @@ def test_a_schema_replaces_the_threads_grammar() -> None:
 @pytest.mark.parametrize("name", LATER)
 def test_what_comes_later_is_unsupported(name: str) -> None:
     with pytest.raises(CommandError) as caught:
-        check(Sampling(**{name: 1}), vocabulary=10, context=10)
+        check(msgspec.convert({name: 1}, Sampling), vocabulary=10, context=10)
     assert (caught.value.code, caught.value.details["field"]) == (ErrorCode.UNSUPPORTED, f"sampling.{name}")
 
 

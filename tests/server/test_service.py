@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec import UNSET
 
 from livethread import messages as wire
 from livethread.errors import CommandError, ErrorCode
@@ -198,9 +199,7 @@ async def test_a_queued_run_starts_when_the_one_before_it_ends(house: House) -> 
 
 async def test_rolling_back_undoes_what_the_run_put_in(house: House) -> None:
     guest = await house.listener(messages=[{"id": "a", "role": "user", "content": "old"}])
-    await guest.ask(
-        wire.Generate, run="r1", ops=[{"op": "edit", "message": "a", "content": "new"}, append("more")]
-    )
+    await guest.ask(wire.Generate, run="r1", ops=[{"op": "edit", "message": "a", "content": "new"}, append("more")])
     house.engine.start("r1")
     await guest.next(wire.RunStarted)
     await guest.ask(wire.Generate, run="r2", if_busy="rollback")
@@ -244,9 +243,7 @@ async def test_a_regeneration_replaces_the_last_message(house: House) -> None:
 
 
 async def test_a_regeneration_without_text_puts_the_old_message_back(house: House) -> None:
-    guest = await house.listener(
-        messages=[USER["message"], {"id": "old", "role": "assistant", "content": "old"}]
-    )
+    guest = await house.listener(messages=[USER["message"], {"id": "old", "role": "assistant", "content": "old"}])
     await guest.ask(wire.Generate, run="r", mode="regenerate")
     await guest.ask(wire.Cancel, run="r")
     await guest.next(wire.RunFinished)
@@ -254,9 +251,7 @@ async def test_a_regeneration_without_text_puts_the_old_message_back(house: Hous
 
 
 async def test_going_on_keeps_the_message_and_its_text(house: House) -> None:
-    guest = await house.listener(
-        messages=[USER["message"], {"id": "a", "role": "assistant", "content": "Once upon"}]
-    )
+    guest = await house.listener(messages=[USER["message"], {"id": "a", "role": "assistant", "content": "Once upon"}])
     ok = await guest.ask(wire.Generate, run="r", mode="continue")
     assert ok.message == "a"
     prompt = house.vocabulary.text(house.engine.submitted["r"].tokens, special=True)
@@ -339,6 +334,7 @@ async def test_a_queued_run_that_does_not_fit_ends_with_the_error(house: House) 
     await guest.ask(wire.Generate, run="r2", ops=[append("word " * 3000)], if_busy="enqueue")
     await guest.ask(wire.Cancel, run="r1")
     finished = await guest.next(wire.RunFinished, run="r2")
+    assert finished.error is not UNSET
     assert (finished.reason, finished.error.code) == ("error", ErrorCode.CONTEXT_OVERFLOW)
     assert finished.message.state == "failed"
 
@@ -378,6 +374,7 @@ async def test_what_the_engine_breaks_ends_the_run_with_its_sentence(house: Hous
     house.engine.finish("r", "error", "The engine died. Generate again.")
     finished = await guest.next(wire.RunFinished)
     assert (finished.message.content, finished.message.state) == ("half", "failed")
+    assert finished.error is not UNSET
     assert finished.error.message == "The engine died. Generate again."
 
 
@@ -437,9 +434,7 @@ async def test_residency_is_told_and_shown(house: House) -> None:
 
 
 async def test_old_messages_are_read_in_pieces(house: House) -> None:
-    guest = await house.listener(
-        messages=[{"id": f"m{i}", "role": "user", "content": "x" * 100_000} for i in range(5)]
-    )
+    guest = await house.listener(messages=[{"id": f"m{i}", "role": "user", "content": "x" * 100_000} for i in range(5)])
     newest = await guest.ask(wire.ThreadGet)
     assert ([m.id for m in newest.thread.messages], newest.more) == (["m3", "m4"], True)
     older = await guest.ask(wire.ThreadGet, before="m3", limit=1)
@@ -476,9 +471,7 @@ async def test_runs_are_listed_with_their_positions(house: House) -> None:
     ]
 
 
-async def test_runs_that_should_not_outlive_their_asker_end(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_runs_that_should_not_outlive_their_asker_end(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("livethread_server.runs.DISCONNECT_SECONDS", 0)
     asker = await house.listener()
     watcher = house.guest()

@@ -10,6 +10,7 @@ import { Composer } from "./Composer";
 import { Conversation } from "./Conversation";
 import { Corner } from "./Corner";
 import { EmptyState } from "./EmptyState";
+import { focusComposer } from "./focus";
 import { Header } from "./Header";
 import { Settings } from "./Settings";
 import { Sidebar } from "./Sidebar";
@@ -19,6 +20,8 @@ import { Toasts } from "./Toasts";
 export function App() {
   useEffect(() => {
     document.addEventListener("keydown", onKey);
+    // On a touch screen this would unfold the keyboard over the conversation.
+    if (matchMedia("(hover: hover)").matches) focusComposer();
     return () => document.removeEventListener("keydown", onKey);
   }, []);
   return (

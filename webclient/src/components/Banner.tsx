@@ -34,5 +34,5 @@ function sentence(now: Status): string {
   if (now.kind === "connecting") return "Connecting to the server…";
   if (now.kind !== "refused") return "No connection to the server. Trying again; what you type is kept.";
   const why = now.reason ? `: ${now.reason.replace(/\.$/, "")}` : "";
-  return `The server ended this session and asked not to come back (${now.code}${why}).`;
+  return `The server ended this session and asked this page not to come back (${now.code}${why}).`;
 }
