@@ -19,8 +19,9 @@ from livethread_server.acceptance import Acceptance
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.outputs import RunOutputs
 from livethread_server.engine.wire import Delta, Finished, Moved, Output, Progress, Started, Submit
-from livethread_server.hub import Hub, Outbox
+from livethread_server.hub import Hub
 from livethread_server.lanes import Lanes
+from livethread_server.outbox import Outbox
 from livethread_server.prompter import Prompter
 from livethread_server.runs import Runs
 from livethread_server.service import Service
@@ -70,7 +71,7 @@ class FakeEngine:
 
     async def taken(self, run: str) -> Submit:
         """The submit of a run, as soon as it comes."""
-        while run not in self.submitted:
+        while run not in self.submitted:  # noqa: ASYNC110 - the loop is the test's own, and short
             await asyncio.sleep(0)
         return self.submitted[run]
 

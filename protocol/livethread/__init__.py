@@ -6,22 +6,30 @@ async with livethread.connect("ws://127.0.0.1:8000/v1/ws") as client:
     async for piece in thread.say("Hello"):
         print(piece, end="")
 ```
+
+Names are loaded when they are first used: who needs only the model does not pay for sockets.
 """
 
-from livethread.client import Client, connect
-from livethread.client_thread import ClientThread
-from livethread.errors import (
-    CommandError,
-    ConnectError,
-    ConnectionClosed,
-    ErrorCode,
-    FellBehind,
-    LivethreadError,
-    RunFailed,
-)
-from livethread.messages import Append, Delete, Draft, Edit, Event, Insert, Op, Truncate
-from livethread.model import Message, Principal, Run, Sampling, Thread, Timings, Usage
-from livethread.run_stream import RunStream
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from livethread.client import Client, connect
+    from livethread.client_thread import ClientThread
+    from livethread.errors import (
+        CommandError,
+        ConnectError,
+        ConnectionClosed,
+        ErrorCode,
+        FellBehind,
+        LivethreadError,
+        RunFailed,
+    )
+    from livethread.messages import Append, Delete, Draft, Edit, Event, Insert, Op, Truncate
+    from livethread.model import Message, Principal, Run, Sampling, Thread, Timings, Usage
+    from livethread.run_stream import RunStream
 
 __all__ = [
     "Append",
@@ -51,3 +59,32 @@ __all__ = [
     "Usage",
     "connect",
 ]
+
+_HOME = {
+    name: module
+    for module, names in {
+        "livethread.client": ("Client", "connect"),
+        "livethread.client_thread": ("ClientThread",),
+        "livethread.errors": (
+            "CommandError",
+            "ConnectError",
+            "ConnectionClosed",
+            "ErrorCode",
+            "FellBehind",
+            "LivethreadError",
+            "RunFailed",
+        ),
+        "livethread.messages": ("Append", "Delete", "Draft", "Edit", "Event", "Insert", "Op", "Truncate"),
+        "livethread.model": ("Message", "Principal", "Run", "Sampling", "Thread", "Timings", "Usage"),
+        "livethread.run_stream": ("RunStream",),
+    }.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module (PEP 562)."""
+    try:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

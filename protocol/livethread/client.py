@@ -139,8 +139,10 @@ class Client:
             outcome = await answer
         finally:
             del self._waiting[number]
+        if isinstance(outcome, LivethreadError):
+            raise outcome
         if not isinstance(outcome, ok):
-            raise outcome if isinstance(outcome, LivethreadError) else TypeError(f"not a {ok.__name__}")
+            raise TypeError(f"{type(command).__name__} is answered with {command.Ok.__name__}, not {ok.__name__}.")
         return outcome
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, UnsetType
 
-from livethread.errors import ConnectionClosed
+from livethread.errors import ConnectionClosed, ProtocolError
 from livethread.feed import Feed
 from livethread.messages import (
     Append,
@@ -290,5 +290,5 @@ def _sampling(fields: dict[str, Any]) -> Sampling | None:
 
 def _whole(ok: SubscribeOk) -> Thread:
     if isinstance(ok.thread, UnsetType):
-        raise TypeError("A subscription without 'since' is answered with the whole thread.")
+        raise ProtocolError("The server answered a subscription without its thread.")
     return begin(ok.thread, ok.run)

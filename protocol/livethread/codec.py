@@ -101,9 +101,7 @@ def to_command(plain: Plain) -> Command:
     if not isinstance(kind, str):
         raise bad_request("type", "Field 'type' must be a string that names the command, such as 'generate'.")
     if kind not in COMMANDS:
-        raise bad_request(
-            "type", f"There is no command of type {kind[:64]!r}. Known types: {', '.join(COMMANDS)}."
-        )
+        raise bad_request("type", f"There is no command of type {kind[:64]!r}. Known types: {', '.join(COMMANDS)}.")
     check_sampling_names(plain.get("sampling"))
     try:
         command = msgspec.convert(plain, COMMANDS[kind], str_keys=True)

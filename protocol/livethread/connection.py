@@ -70,9 +70,7 @@ class ServerConnection:
         """
         kind = self._waiting(command_id)
         if not isinstance(ok, kind.Ok):
-            raise ProtocolError(
-                f"{kind.__name__} is answered with {kind.Ok.__name__}, not {type(ok).__name__}."
-            )
+            raise ProtocolError(f"{kind.__name__} is answered with {kind.Ok.__name__}, not {type(ok).__name__}.")
         frame = self._codec.encode(Reply(id=command_id, ok=ok))
         self._answered(command_id)
         if kind is Hello and self._state == "greeting":
@@ -91,9 +89,7 @@ class ServerConnection:
 
     def _admit(self, number: int, plain: Plain) -> Command:
         if number in self._unanswered:
-            raise bad_request(
-                "id", f"Command {number} has no reply yet. Give every command an id of its own."
-            )
+            raise bad_request("id", f"Command {number} has no reply yet. Give every command an id of its own.")
         self._check_greeting(plain)
         command = to_command(plain)
         self._unanswered[number] = type(command)
@@ -106,9 +102,7 @@ class ServerConnection:
     def _check_greeting(self, plain: Plain) -> None:
         hello = plain.get("type") == "hello"
         if hello and (self._state == "open" or self._hello is not None):
-            raise bad_request(
-                "type", "Only the first command may be a hello. Open a new connection to greet again."
-            )
+            raise bad_request("type", "Only the first command may be a hello. Open a new connection to greet again.")
         if not hello and self._state == "greeting" and self._hello_required:
             raise CommandError(
                 ErrorCode.UNAUTHORIZED,

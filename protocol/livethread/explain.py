@@ -46,9 +46,7 @@ def explain(kind: str, plain: dict[str, Any], error: msgspec.ValidationError) ->
     what = text[: at.start()] if at else text
     if at and at.group(1):
         name = path or "type"
-        return bad_request(
-            name, f"The keys of {_place(kind, path)} must be {_key_words(what)}. Send them so."
-        )
+        return bad_request(name, f"The keys of {_place(kind, path)} must be {_key_words(what)}. Send them so.")
     if named := _NAMED.match(what):
         return _explain_named(kind, path, named.group(1), named.group(2))
     wanted, given = _wanted(kind, path, what), _value_at(plain, path)

@@ -55,8 +55,7 @@ def apply(thread: Thread, event: Event) -> Thread:
         return thread
     if event.seq > thread.seq + 1:
         raise ProtocolError(
-            f"Thread {thread.id} is at seq {thread.seq}, but the next event has seq {event.seq}."
-            " Subscribe again."
+            f"Thread {thread.id} is at seq {thread.seq}, but the next event has seq {event.seq}. Subscribe again."
         )
     return replace(_apply_durable(thread, event), seq=event.seq, version=event.version)
 

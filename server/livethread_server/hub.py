@@ -1,4 +1,4 @@
-"""Fan-out: who listens to which thread, and the frames on their way to each session.
+"""Fan-out: who listens to which thread.
 
 An event is encoded once per encoding and offered to every subscriber's outbox; nobody waits for anybody.
 The hub must never know what a thread is, where it is stored, or how a socket is written.
@@ -6,85 +6,9 @@ The hub must never know what a thread is, where it is stored, or how a socket is
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from typing import Any
-
-from livethread.codec import Codec, Frame
-from livethread.errors import CloseCode
+from livethread.codec import Frame
 from livethread.messages import Event, RunDelta
-
-MERGE_BYTES = 64 << 10
-"""From this many waiting bytes on, deltas of one run are merged in the outbox instead of queued."""
-
-
-class Outbox:
-    """The frames waiting for one session's socket, in order and bounded.
-
-    `offer` never waits. A reader that falls behind gets merged deltas; one that falls behind by more than
-    ``limit`` bytes is given up: `closed` says with which code.
-    """
-
-    def __init__(self, codec: Codec, limit: int) -> None:
-        self.codec = codec
-        self.closed: tuple[CloseCode, str] | None = None
-        self._limit = limit
-        self._frames: deque[tuple[Frame, RunDelta | None]] = deque()
-        self._bytes = 0
-        self._something = asyncio.Event()
-        self._closed = asyncio.Event()
-
-    @property
-    def waiting_bytes(self) -> int:
-        """How many bytes wait to be written."""
-        return self._bytes
-
-    def offer(self, frame: Frame, delta: RunDelta | None = None) -> None:
-        """Queue a frame; ``delta`` is the event it holds, where that may be merged."""
-        if self.closed is not None:
-            return
-        if delta is not None and self._bytes > MERGE_BYTES:
-            frame, delta = self._merge(frame, delta)
-        self._frames.append((frame, delta))
-        self._bytes += len(frame)
-        self._something.set()
-        if self._bytes > self._limit:
-            self.close(CloseCode.SLOW, f"more than {self._limit} bytes were waiting to be read")
-
-    def close(self, code: CloseCode, reason: str) -> None:
-        """Take no more frames; the writer sends what waits, unless the reader was too slow, and closes."""
-        if self.closed is None:
-            self.closed = (code, reason)
-            if code is CloseCode.SLOW:
-                self._frames.clear()
-                self._bytes = 0
-            self._something.set()
-            self._closed.set()
-
-    async def wait_closed(self) -> None:
-        """Return once the outbox is closed."""
-        await self._closed.wait()
-
-    async def take(self) -> list[Frame]:
-        """The waiting frames, as soon as there are any; empty when the outbox is closed and drained."""
-        while not self._frames and self.closed is None:
-            self._something.clear()
-            await self._something.wait()
-        frames = [frame for frame, _ in self._frames]
-        self._frames.clear()
-        self._bytes = 0
-        return frames
-
-    def _merge(self, frame: Frame, delta: RunDelta) -> tuple[Frame, RunDelta]:
-        last = self._frames[-1][1] if self._frames else None
-        if last is None or last.run != delta.run or last.to != delta.start:
-            return frame, delta
-        dropped, _ = self._frames.pop()
-        self._bytes -= len(dropped)
-        merged = RunDelta(
-            thread=delta.thread, run=delta.run, start=last.start, to=delta.to, text=last.text + delta.text
-        )
-        return self.codec.encode(merged), merged
+from livethread_server.outbox import Outbox
 
 
 class Hub:
@@ -112,7 +36,7 @@ class Hub:
     def publish(self, event: Event) -> None:
         """Offer ``event`` to every subscriber of its thread."""
         frames: dict[str, Frame] = {}
-        delta: Any = event if isinstance(event, RunDelta) else None
+        delta = event if isinstance(event, RunDelta) else None
         for outbox in self._outboxes.get(event.thread, ()):
             codec = outbox.codec
             frame = frames.get(codec.subprotocol)

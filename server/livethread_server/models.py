@@ -88,7 +88,7 @@ def _served_name(path: Path) -> str:
 
 
 def _checked_path(model: str, catalogue: Mapping[str, CatalogueModel]) -> Path:
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))
     if path.is_dir():
         raise ModelError(f"The model {model} is a directory. Give the path of a GGUF file in it.")
     if not path.exists():

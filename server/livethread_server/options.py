@@ -45,9 +45,7 @@ LayoutName = Annotated[Layout, _option("layout", help="The KV cache's layout; sp
 FlashAttention = Annotated[bool, _option("flash-attention/--no-flash-attention", help="Use flash attention.")]
 Repack = Annotated[
     bool,
-    _option(
-        "repack/--no-repack", help="Try llama.cpp's repacked weights first, which do not work on some machines."
-    ),
+    _option("repack/--no-repack", help="Try llama.cpp's repacked weights first, which do not work on some machines."),
 ]
 Threads = Annotated[int, _option("threads", min=0, max=1024, help="OS threads of the engine; 0 lets it choose.")]
 GpuLayers = Annotated[

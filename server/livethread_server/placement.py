@@ -59,7 +59,8 @@ def busy(runs: Sequence[str]) -> CommandError:
     """The answer to what an unfinished run stands in the way of."""
     return CommandError(
         ErrorCode.BUSY,
-        f"Run {runs[0]!r} of this thread has not ended. Wait for its run.finished, cancel it, or choose another if_busy.",
+        f"Run {runs[0]!r} of this thread has not ended. Wait for its run.finished, cancel it, or choose another "
+        "if_busy.",
         runs=list(runs),
     )
 

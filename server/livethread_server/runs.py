@@ -221,8 +221,7 @@ class Runs:
                 )
                 self.submit(lane, run, prompt)
         except CommandError as error:
-            body = ErrorBody(error.code, error.message, error.retryable, error.details)
-            await self._end(run, "error", error=body)
+            await self._end(run, "error", error=ErrorBody.of(error))
         else:
             self.follow(run)
 

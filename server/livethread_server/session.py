@@ -6,7 +6,7 @@ A session must never know sockets or what its commands do.
 from __future__ import annotations
 
 from livethread.model import Principal
-from livethread_server.hub import Outbox
+from livethread_server.outbox import Outbox
 from livethread_server.stamps import new_id
 
 ANYONE = Principal("default", "default")

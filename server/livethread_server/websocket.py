@@ -18,7 +18,7 @@ from livethread.codec import CODECS, SUBPROTOCOL_JSON
 from livethread.connection import ServerConnection
 from livethread.errors import CloseCode, CommandError, ErrorCode, FrameError
 from livethread.messages import Cancel, Command, Empty, Hello, Ping, ThreadCommand, ThreadCreate, ThreadFork
-from livethread_server.hub import Outbox
+from livethread_server.outbox import Outbox
 from livethread_server.service import Service
 from livethread_server.session import Session
 

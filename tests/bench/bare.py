@@ -1,6 +1,6 @@
 """The bare loop: llama.cpp's batch, decode and sampler chain with nothing around it, to compare with.
 
-    python tests/bench/bare.py MODEL [--sequences 1 8 16] [--tokens 64] [--prompt 32] [--temperature 0]
+    python -m tests.bench.bare MODEL [--sequences 1 8 16] [--tokens 64] [--prompt 32] [--temperature 0]
 
 Prints generated tokens a second by the number of sequences, as JSON.
 """
@@ -11,24 +11,40 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import llama_cpp.llama_cpp as llama
 
+CHUNK = 256
+"""Prompt tokens of one call; llama.cpp's buffers for a batch grow with it."""
+NEVER = -1000.0
+"""What is added to the logit of a token that must not be drawn."""
+
 
 class Bare:
-    """A model and a split context of ``sequences`` × ``length`` tokens."""
+    """A model and a split context of ``sequences`` × ``length`` tokens.
+
+    ``endless``: tokens that end a generation are not drawn, at the cost of a ``logit_bias`` sampler.
+    """
 
     def __init__(
-        self, model_path: str, *, sequences: int, length: int, extra_bufts: bool = False, threads: int = 0
+        self,
+        model_path: str,
+        *,
+        sequences: int,
+        length: int,
+        extra_bufts: bool = False,
+        threads: int = 0,
+        endless: bool = False,
     ) -> None:
         llama.llama_log_set(_silent, None)
-        self._sequences = sequences
+        self._endless = endless
         self._model = _model(model_path, extra_bufts)
         self._vocab = llama.llama_model_get_vocab(self._model)
         self._vocabulary = llama.llama_vocab_n_tokens(self._vocab)
         self._context = _context(self._model, sequences, length, threads or len(os.sched_getaffinity(0)))
-        self._batch = llama.llama_batch_init(max(sequences, length), 0, 1)
+        self._batch = llama.llama_batch_init(max(sequences, CHUNK), 0, 1)
 
     def close(self) -> None:
         """Free everything."""
@@ -36,26 +52,43 @@ class Bare:
         llama.llama_free(self._context)
         llama.llama_model_free(self._model)
 
-    def speed(self, *, prompt: int, tokens: int, temperature: float = 0.0, rows: int | None = None) -> float:
-        """Tokens a second over ``tokens`` steps of ``rows`` sequences (all by default), prompts not counted."""
-        rows = rows or self._sequences
+    def end_tokens(self) -> list[int]:
+        """Every token that ends a generation."""
+        return [token for token in range(self._vocabulary) if llama.llama_vocab_is_eog(self._vocab, token)]
+
+    def speed(self, depths: Sequence[int], tokens: int, *, temperature: float = 0.0) -> float:
+        """Tokens a second over ``tokens`` steps of sequences that begin at ``depths``, prompts not counted."""
         llama.llama_memory_clear(llama.llama_get_memory(self._context), True)
-        chains = [_chain(temperature, seed) for seed in range(rows)]
-        last = [self._ingest(sequence, prompt, chain) for sequence, chain in enumerate(chains)]
+        chains = [self._chain(temperature, seed) for seed in range(len(depths))]
+        last = [self._ingest(sequence, depths[sequence], chain) for sequence, chain in enumerate(chains)]
         before = time.perf_counter()
-        for position in range(prompt, prompt + tokens):
-            self._fill([(sequence, position, last[sequence], True) for sequence in range(rows)])
+        for step in range(tokens):
+            self._fill([(sequence, depth + step, last[sequence], True) for sequence, depth in enumerate(depths)])
             last = [llama.llama_sampler_sample(chain, self._context, row) for row, chain in enumerate(chains)]
         seconds = time.perf_counter() - before
         for chain in chains:
             llama.llama_sampler_free(chain)
-        return rows * tokens / seconds
+        return len(depths) * tokens / seconds
 
-    def _ingest(self, sequence: int, prompt: int, chain: Any) -> int:
-        words = [(1000 + 37 * sequence + 11 * index) % self._vocabulary for index in range(prompt)]
-        self._fill([(sequence, index, word, index == prompt - 1) for index, word in enumerate(words)])
+    def _ingest(self, sequence: int, depth: int, chain: Any) -> int:
+        words = [(1000 + 37 * sequence + 11 * index) % self._vocabulary for index in range(depth)]
+        rows = [(sequence, index, word, index == depth - 1) for index, word in enumerate(words)]
+        for start in range(0, depth, CHUNK):
+            self._fill(rows[start : start + CHUNK])
         token: int = llama.llama_sampler_sample(chain, self._context, -1)
         return token
+
+    def _chain(self, temperature: float, seed: int) -> Any:
+        chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+        stages = [self._never_end()] if self._endless else []
+        for stage in stages + _stages(temperature, seed):
+            llama.llama_sampler_chain_add(chain, stage)
+        return chain
+
+    def _never_end(self) -> Any:
+        ends = self.end_tokens()
+        biases = (llama.llama_logit_bias * len(ends))(*((token, NEVER) for token in ends))
+        return llama.llama_sampler_init_logit_bias(self._vocabulary, len(ends), biases)
 
     def _fill(self, rows: list[tuple[int, int, int, bool]]) -> None:
         batch = self._batch
@@ -83,27 +116,22 @@ def _context(model: Any, sequences: int, length: int, threads: int) -> Any:
     params = llama.llama_context_default_params()
     params.n_ctx = sequences * length
     params.n_seq_max = params.n_outputs_max = sequences
-    params.n_batch = params.n_ubatch = max(sequences, length)
+    params.n_batch = params.n_ubatch = max(sequences, CHUNK)
     params.n_threads = params.n_threads_batch = threads
     params.kv_unified = False
     params.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
     return llama.llama_init_from_model(model, params)
 
 
-def _chain(temperature: float, seed: int) -> Any:
-    chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+def _stages(temperature: float, seed: int) -> list[Any]:
     if temperature == 0:
-        stages = [llama.llama_sampler_init_greedy()]
-    else:
-        stages = [
-            llama.llama_sampler_init_top_k(40),
-            llama.llama_sampler_init_top_p(0.95, 1),
-            llama.llama_sampler_init_temp(temperature),
-            llama.llama_sampler_init_dist(seed),
-        ]
-    for stage in stages:
-        llama.llama_sampler_chain_add(chain, stage)
-    return chain
+        return [llama.llama_sampler_init_greedy()]
+    return [
+        llama.llama_sampler_init_top_k(40),
+        llama.llama_sampler_init_top_p(0.95, 1),
+        llama.llama_sampler_init_temp(temperature),
+        llama.llama_sampler_init_dist(seed),
+    ]
 
 
 def main() -> None:
@@ -118,8 +146,7 @@ def main() -> None:
     asked = parser.parse_args()
     bare = Bare(asked.model, sequences=max(asked.sequences), length=1024, extra_bufts=asked.extra_bufts)
     speeds = {
-        rows: bare.speed(prompt=asked.prompt, tokens=asked.tokens, temperature=asked.temperature, rows=rows)
-        for rows in asked.sequences
+        rows: bare.speed([asked.prompt] * rows, asked.tokens, temperature=asked.temperature) for rows in asked.sequences
     }
     bare.close()
     print(json.dumps({"tokens_per_second": {str(rows): round(speed, 1) for rows, speed in speeds.items()}}))

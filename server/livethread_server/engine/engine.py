@@ -72,13 +72,13 @@ class Engine:
     async def wait_ready(self) -> None:
         """Return when the model is ready. Raises `CommandError` ``model_unavailable`` when it will not be."""
         await self._supervisor.settled()
-        if self.trouble is not None:
-            raise self.trouble
+        if trouble := self.trouble:
+            raise trouble
 
     def submit(self, submit: Submit) -> RunOutputs:
         """Queue a run. Raises `CommandError`: `trouble`, or ``queue_full``."""
-        if self.trouble is not None:
-            raise self.trouble
+        if trouble := self.trouble:
+            raise trouble
         self._admission.offer(submit)
         outputs = self._runs[submit.run] = RunOutputs(submit.run)
         self._pump()

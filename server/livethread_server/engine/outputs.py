@@ -16,7 +16,7 @@ class RunOutputs:
     """The outputs of one run as an async iterator; it ends after the one with ``finished``.
 
     Outputs that wait for the reader are merged, so that what waits is one output, however slow the reader.
-    ``position`` counts the runs ahead of it in the engine's queue; 0 once the worker has it.
+    ``position`` is its place in the engine's queue, 1 for the next one; 0 once the worker has it.
     """
 
     def __init__(self, run: str) -> None:

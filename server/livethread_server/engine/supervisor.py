@@ -73,7 +73,13 @@ class Supervisor:
         self._deaths = 0
         self.ready: Ready | None = None
         self.restarts = 0
-        self.trouble: CommandError | None = _loading("The model is being loaded. Try again in a moment.")
+        self._trouble: tuple[ErrorCode, str] | None = None
+        self._load("The model is being loaded. Try again in a moment.")
+
+    @property
+    def trouble(self) -> CommandError | None:
+        """Why nothing can be asked of the process now; None when it is ready. A new one at each call."""
+        return CommandError(*self._trouble) if self._trouble else None
 
     @property
     def pid(self) -> int | None:
@@ -126,7 +132,7 @@ class Supervisor:
         match message:
             case Ready():
                 life.ready = True
-                self.ready, self.trouble = message, None
+                self.ready, self._trouble = message, None
                 self._settled.set()
             case Failed(sentence=sentence):
                 life.failed = sentence
@@ -136,8 +142,8 @@ class Supervisor:
     def _lose(self) -> None:
         """The pipe has ended: nothing can be asked of the process any more."""
         self.ready = None
-        if self.trouble is None:
-            self.trouble = _loading("The engine has just died and is being started again. Try again in a moment.")
+        if self._trouble is None:
+            self._load("The engine has just died and is being started again. Try again in a moment.")
             self._settled.clear()
 
     def _after(self, life: Life) -> float:
@@ -155,16 +161,19 @@ class Supervisor:
         return min(FIRST_PAUSE * 2.0 ** (self._deaths - 1), LONGEST_PAUSE)
 
     def _judge(self, life: Life) -> None:
-        _log.error("The engine %s (%d in a row).", life.end, self._deaths)
+        _log.error("The engine %s (%d in a row). %s", life.end, self._deaths, life.failed or "")
         if life.failed is not None:
             self._give_up(life.failed)
         elif self._deaths >= DEATHS:
             self._give_up(f"The engine {life.end}, {self._deaths} times in a row. Look into the server's log.")
         else:
-            self.trouble = _loading(f"The engine {life.end} and is being started again. Try again in a moment.")
+            self._load(f"The engine {life.end} and is being started again. Try again in a moment.")
+
+    def _load(self, sentence: str) -> None:
+        self._trouble = (ErrorCode.MODEL_LOADING, sentence)
 
     def _give_up(self, sentence: str) -> None:
-        self.trouble = CommandError(ErrorCode.MODEL_UNAVAILABLE, sentence)
+        self._trouble = (ErrorCode.MODEL_UNAVAILABLE, sentence)
         self._settled.set()
 
     def _do_without_extra_bufts(self, life: Life) -> None:
@@ -186,7 +195,3 @@ async def _end(process: Process) -> int:
     except TimeoutError:
         process.kill()
         return await process.wait()
-
-
-def _loading(sentence: str) -> CommandError:
-    return CommandError(ErrorCode.MODEL_LOADING, sentence)

@@ -103,10 +103,6 @@ class Model:
         length = llama.llama_token_to_piece(self.vocab, token, buffer, room, 0, False)
         return self._piece(token, -length) if length < 0 else buffer.raw[:length]
 
-    def end_tokens(self) -> list[int]:
-        """Every token that ends a generation."""
-        return [token for token in range(self.vocabulary) if self.is_end(token)]
-
 
 class Context:
     """KV cells for ``sequences`` sequences of ``length`` tokens each. Raises `LoadFailed`.

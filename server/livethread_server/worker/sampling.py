@@ -18,6 +18,9 @@ from livethread_server.worker.llama import Candidates, Chain, Logits, Model
 DRY_BREAKERS = (b"\n", b":", b'"', b"*")
 """What ends a repeated phrase; llama.cpp's own default."""
 
+COLDEST = 1e-4
+"""Temperatures below are greedy."""
+
 
 class Unusable(LivethreadError):  # noqa: N818 - the name says what happened
     """The sampling asks for what cannot be done: a number out of range, a grammar that cannot be read."""
@@ -111,7 +114,12 @@ def _check(sampling: Sampling, vocabulary: int) -> None:
 
 def _is_plain(sampling: Sampling) -> bool:
     """Whether the most likely token is all that is asked for: then llama.cpp's chain is not needed."""
-    return sampling.temperature == 0 and not (sampling.logit_bias or _penalises(sampling) or sampling.dry_multiplier)
+    return _is_greedy(sampling) and not (sampling.logit_bias or _penalises(sampling) or sampling.dry_multiplier)
+
+
+def _is_greedy(sampling: Sampling) -> bool:
+    """Whether the temperature is 0, or so near it that dividing by it would overflow."""
+    return sampling.temperature is not None and sampling.temperature < COLDEST
 
 
 def _penalises(sampling: Sampling) -> bool:
@@ -141,7 +149,7 @@ def _build(chain: Chain, sampling: Sampling, context: int) -> None:
         chain.penalties(last_n, repeat, sampling.frequency_penalty or 0, sampling.presence_penalty or 0)
     if sampling.dry_multiplier:
         _build_dry(chain, sampling, context)
-    if sampling.temperature == 0:
+    if _is_greedy(sampling):
         chain.greedy()
     elif sampling.mirostat:
         _build_temperature(chain, sampling)

@@ -47,7 +47,9 @@ class Costs:
         self._rows[rows] = _blend(self._rows.get(rows), ms)
 
     def saw_chunk(self, count: int, depth: int, ms: float) -> None:
-        """A chunk of ``count`` prompt tokens behind ``depth`` took ``ms``."""
+        """A chunk of ``count`` prompt tokens behind ``depth`` took ``ms``; a tiny one teaches nothing."""
+        if count < LEAST:
+            return
         bucket = depth // _DEPTH
         self._tokens[bucket] = _blend(self._tokens.get(bucket), ms / count)
 

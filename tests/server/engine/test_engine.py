@@ -21,7 +21,7 @@ from livethread_server.engine.wire import Configure, Finished, Moved, Output, Su
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-NO_END = {token: -1000.0 for token in (0, 2, 4)}
+NO_END = dict.fromkeys((0, 2, 4), -1000.0)
 
 
 def configure(model_path: Path) -> Configure:
@@ -38,7 +38,8 @@ async def engine(model_path: Path) -> AsyncIterator[Engine]:
 
 
 def submit(engine: Engine, run: str, *, tokens: int = 20, thread: str = "", **fields: Any) -> RunOutputs:
-    sampling = Sampling(**({"temperature": 0.0, "max_tokens": 5, "logit_bias": NO_END} | fields))
+    settled: dict[str, Any] = {"temperature": 0.0, "max_tokens": 5, "logit_bias": NO_END}
+    sampling = Sampling(**(settled | fields))
     words = tuple((sum(run.encode()) * 31 + 17 * index * index + 400) % 40000 for index in range(tokens))
     return engine.submit(Submit(run=run, thread=thread or run, tenant="x", tokens=words, sampling=sampling))
 
@@ -114,19 +115,18 @@ async def test_residency_is_told_and_forgetting_makes_cold(engine: Engine) -> No
 
 async def test_killed_while_idle_it_comes_back_and_threads_are_cold(engine: Engine) -> None:
     await whole(submit(engine, "idle"))
-    moved: list[Moved] = []
-    engine.on_moved = moved.append
+    lost = asyncio.Event()
+    engine.on_moved = lambda moved: lost.set() if moved == Moved("idle", "cold", 0) else None
     restarts, pid = engine.restarts, engine.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    while engine.trouble is None:
-        await asyncio.sleep(0.01)
+    await lost.wait()
+    assert engine.trouble is not None
     assert engine.trouble.code is ErrorCode.MODEL_LOADING
     with pytest.raises(CommandError):
         submit(engine, "too-early")
     await engine.wait_ready()
     assert engine.restarts == restarts + 1
-    assert Moved("idle", "cold", 0) in moved
     assert end(await whole(submit(engine, "back"))).reason == "length"
 
 

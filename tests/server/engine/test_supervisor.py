@@ -39,14 +39,18 @@ class Kept:
     def __init__(self, script: str) -> None:
         self.heard: list[Up] = []
         self.deaths: list[str] = []
+        self._died = asyncio.Event()
         command = (sys.executable, "-c", PRELUDE + textwrap.dedent(script))
-        self.supervisor = Supervisor(
-            CONFIGURE, heard=self.heard.append, died=self.deaths.append, command=command
-        )
+        self.supervisor = Supervisor(CONFIGURE, heard=self.heard.append, died=self._note, command=command)
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        while not condition():
-            await asyncio.sleep(0.01)
+    def _note(self, sentence: str) -> None:
+        self.deaths.append(sentence)
+        self._died.set()
+
+    async def died(self, times: int) -> None:
+        while len(self.deaths) < times:
+            self._died.clear()
+            await self._died.wait()
 
     async def run(self, scenario: Callable[[Kept], Awaitable[None]]) -> None:
         task = asyncio.create_task(self.supervisor.run())
@@ -103,7 +107,7 @@ async def test_a_death_before_ready_is_answered_by_one_try_without_extra_bufts(
 
 async def test_a_process_that_was_ready_is_started_again_and_its_death_told() -> None:
     async def scenario(kept: Kept) -> None:
-        await kept.until(lambda: len(kept.deaths) >= 2)
+        await kept.died(2)
         assert kept.supervisor.restarts >= 2
 
     kept = Kept("say(ready)\nsay(Step((), (Moved('t', 'live', 1),)))\nos.kill(os.getpid(), signal.SIGKILL)")
@@ -113,7 +117,7 @@ async def test_a_process_that_was_ready_is_started_again_and_its_death_told() ->
 
 async def test_steps_between_deaths_keep_the_model_available() -> None:
     async def scenario(kept: Kept) -> None:
-        await kept.until(lambda: len(kept.deaths) > DEATHS + 1)
+        await kept.died(DEATHS + 2)
         assert kept.supervisor.trouble is None or trouble(kept).code is ErrorCode.MODEL_LOADING
 
     await Kept("say(ready)\nsay(Step((), (Moved('t', 'live', 1),)))\nsys.exit(3)").run(scenario)
@@ -150,6 +154,6 @@ async def test_a_process_that_ignores_its_pipe_is_killed(monkeypatch: pytest.Mon
 
 async def test_what_cannot_be_read_is_a_death() -> None:
     async def scenario(kept: Kept) -> None:
-        await kept.until(lambda: kept.deaths)
+        await kept.died(1)
 
     await Kept("say(ready)\nos.write(1, bytes([0xc1]) * 9)\nwhile os.read(0, 100): pass").run(scenario)

@@ -164,9 +164,7 @@ def test_greedy_tokens_are_the_same_alone_batched_and_with_foreign_cells(driven:
     for run, tokens in prompts.items():
         driven.submit(run, tokens, tenant=run)
     together = [tokens_of(output) for output in driven.finish(*prompts)]
-    alone = [
-        tokens_of(driven.ask(f"{run}-alone", tokens, tenant=f"{run}-alone")) for run, tokens in prompts.items()
-    ]
+    alone = [tokens_of(driven.ask(f"{run}-alone", tokens, tenant=f"{run}-alone")) for run, tokens in prompts.items()]
     assert together == alone
 
 

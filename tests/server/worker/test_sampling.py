@@ -73,6 +73,10 @@ def test_every_stage_draws_from_the_vocabulary(
     assert all(0 <= token < model.vocabulary for token in tokens)
 
 
+def test_a_temperature_too_small_to_divide_by_is_greedy(model: Model, candidates: Candidates, logits: Logits) -> None:
+    assert drawn(model, candidates, logits, temperature=1e-38) == [int(logits.argmax())] * 8
+
+
 def test_a_logit_bias_decides(model: Model, candidates: Candidates, logits: Logits) -> None:
     assert drawn(model, candidates, logits, temperature=0, logit_bias={123: 1000.0}) == [123] * 8
 
@@ -97,7 +101,6 @@ def test_a_grammar_that_nothing_fits_is_an_error_and_no_crash(
 ) -> None:
     sampler = Sampler(model, candidates, Sampling(temperature=0, grammar='root ::= "\\x00"'), (), 256)
     with pytest.raises(NoToken):
-        sampler.draw(logits)
         sampler.draw(logits)
     sampler.close()
 

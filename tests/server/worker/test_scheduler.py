@@ -49,6 +49,12 @@ def test_nothing_waiting_is_an_empty_plan() -> None:
     assert plan(3, [], costs(), step_ms=100, longest=LONGEST) == []
 
 
+def test_a_tiny_chunk_teaches_nothing() -> None:
+    learned = costs(token_ms=4.0)
+    learned.saw_chunk(2, 0, 20.0)
+    assert learned.of_token(0) == 4.0
+
+
 def test_costs_follow_what_was_seen_lately() -> None:
     learned = costs(token_ms=4.0)
     for _ in range(10):

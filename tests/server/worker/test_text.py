@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,7 +92,7 @@ def cut_texts(draw: st.DrawFn) -> tuple[list[bytes], str, tuple[str, ...]]:
     whole = draw(st.text("ab<é🙂", max_size=30))
     raw = whole.encode()
     cuts = sorted(draw(st.sets(st.integers(0, len(raw)), max_size=12)) | {0, len(raw)})
-    pieces = [raw[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    pieces = [raw[a:b] for a, b in pairwise(cuts)]
     stops = tuple(draw(st.lists(st.text("ab<é🙂", min_size=1, max_size=5), max_size=4)))
     return pieces, whole, stops
 

@@ -1,29 +1,27 @@
-"""The grammar process: answers whether grammars may be used, each in a child that may die of it.
+"""Forks a child for each grammar, which may die of it, and tells what became of it.
 
-`python -m livethread_server.worker.grammar MODEL` reads questions on standard input and writes verdicts to
-standard output (`engine.wire`). It has llama.cpp and the vocabulary loaded, so that a question costs a fork and
-the trial itself. It ends when its standard input does. It must never know the engine, and never meets a grammar
-itself.
+The process has llama.cpp and the vocabulary loaded, so that a question costs a fork and the trial itself. It
+must never know the engine, and never meets a grammar itself.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 import selectors
 import signal
-import sys
 from pathlib import Path
 
 from livethread_server.engine.wire import GrammarQuestion, GrammarVerdict, pack, unpack_questions
-from livethread_server.worker.gbnf import Refused
-from livethread_server.worker.trial import Laboratory
+from livethread_server.worker.grammar.gbnf import Refused
+from livethread_server.worker.grammar.trial import Laboratory
 
 MEMORY_BYTES = 256 << 20
 """What a trial may take beyond what the process has when it begins."""
-SECONDS = 1.0
-"""How long a trial may take."""
+CPU_SECONDS = 1.0
+"""How much CPU time a trial may take."""
+WALL_SECONDS = 4.0
+"""How long a trial may take where the machine has other things to do."""
 _STACK_BYTES = 2 << 20
 """A quarter of the stack that the engine has: what fits here fits there."""
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
@@ -93,13 +91,13 @@ class _Trial:
 
     def _death(self, number: int) -> GrammarVerdict:
         if number == signal.SIGALRM:  # another time the machine may have less to do
-            return GrammarVerdict(
-                self._number, refusal=f"checking it takes longer than {SECONDS:g} s; make it simpler", final=False
-            )
-        mebibytes = MEMORY_BYTES >> 20
-        return GrammarVerdict(
-            self._number, refusal=f"it nests too deep, or takes more than {mebibytes} MiB; make it flatter or smaller"
-        )
+            why = f"checking it took longer than {WALL_SECONDS:g} s; try again, or make it simpler"
+            return GrammarVerdict(self._number, refusal=why, final=False)
+        if number == signal.SIGPROF:
+            why = f"checking it takes longer than {CPU_SECONDS:g} s; make it simpler"
+        else:
+            why = f"it nests too deep, or takes more than {MEMORY_BYTES >> 20} MiB; make it flatter or smaller"
+        return GrammarVerdict(self._number, refusal=why)
 
 
 def _try(question: GrammarQuestion, laboratory: Laboratory) -> GrammarVerdict:
@@ -116,8 +114,9 @@ def _try(question: GrammarQuestion, laboratory: Laboratory) -> GrammarVerdict:
 
 
 def _limit() -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    # Both signals end the child where it is, be it inside C.
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
     for limit, soft in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_STACK, _STACK_BYTES)):
         resource.setrlimit(limit, (soft, resource.getrlimit(limit)[1]))
     statm = Path("/proc/self/statm")
@@ -148,15 +147,3 @@ def _parser_words(said: int) -> str:
 def _write(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
-
-
-def main() -> None:
-    """Run the grammar process on the model that the first argument names."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's; this process ends with its pipe
-    laboratory = Laboratory(sys.argv[1])
-    gc.freeze()  # children share these pages as long as nobody counts references in them
-    GrammarProcess(laboratory).serve()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Tries a grammar out: converts, compiles and applies it, in a process that may die of it.
+"""Tries a grammar out: compiles and applies it, in a process that may die of it.
 
 The grammar process's door to llama.cpp, with a vocabulary-only model. This module must never know pipes,
 processes or limits of memory and time: they are put around it.
@@ -14,10 +14,10 @@ from typing import Any
 
 import llama_cpp.llama_cpp as llama
 import numpy as np
-from llama_cpp import llama_grammar
 from numpy.typing import NDArray
 
-from livethread_server.worker.gbnf import Refused, check_text
+from livethread_server.worker.grammar.gbnf import Refused, check_text
+from livethread_server.worker.grammar.schema import to_gbnf
 
 COMPILE_SECONDS = 0.05
 """The CPU time that compiling may take; the engine does it again, between two steps of everybody's runs."""
@@ -101,48 +101,6 @@ class _Walk:
             raise Refused("applying it takes too long; use fewer alternatives, and let them exclude each other")
         allowed: NDArray[np.int32] = tokens[np.isfinite(array["logit"])]
         return allowed
-
-
-def to_gbnf(json_schema: str) -> str:
-    """Convert a JSON Schema. `Refused` with what the converter has to say."""
-    # The converter writes a bounded repetition as groups inside groups, so that "maxLength": 200 nests 200
-    # deep. GBNF can count by itself.
-    llama_grammar._build_repetition = _repetition
-    try:
-        gbnf: str = llama_grammar.json_schema_to_gbnf(json_schema)
-    except RecursionError:
-        raise Refused("it nests too deep, or refers to itself without an end; make it flatter") from None
-    except Exception as error:  # it meets bad schemas with whatever breaks first
-        raise Refused(f"it cannot be converted ({type(error).__name__}: {str(error)[:200]})") from None
-    return gbnf
-
-
-def _repetition(
-    item: str,
-    least: Any,
-    most: Any,
-    separator_rule: str | None = None,
-    item_rule_is_literal: bool = False,
-) -> str:
-    """``least`` to ``most`` items in GBNF; the parameters are those of llama_cpp's ``_build_repetition``."""
-    for bound in (least, most):
-        if bound is not None and (type(bound) is not int or bound < 0):
-            raise ValueError(f"{bound!r} is not a number of repetitions")
-    if most is not None and most < least:
-        raise ValueError(f"at least {least} and at most {most} exclude each other")
-    if separator_rule is None:
-        return f"{item}{_count(least, most)}" if most != 0 else ""
-    if most == 0:
-        return ""
-    rest = _count(max(least - 1, 0), None if most is None else most - 1)
-    some = f"{item} ({separator_rule} {item}){rest}" if rest != "{0,0}" else item
-    return some if least > 0 else f"({some})?"
-
-
-def _count(least: int, most: int | None) -> str:
-    return {(0, None): "*", (1, None): "+", (0, 1): "?"}.get(
-        (least, most), f"{{{least},{'' if most is None else most}}}"
-    )
 
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]

@@ -1,0 +1,92 @@
+"""``make bench``: measure what the project promises, print a table, write JSON.
+
+    python -m tests.bench [--rows NAME …] [--quick] [--json FILE] [--strict]
+
+The machine should have nothing else to do. One module per group of rows: it has ``NAMES`` and ``measure``,
+and is listed in `GROUPS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
+from tests.bench import first_token, long_prompt, report, throughput
+from tests.bench.bench import CONTEXT, SEQUENCES, STEP_MS, Bench, Group
+from tests.bench.processes import Load, Server
+
+GROUPS: tuple[Group, ...] = (throughput, first_token, long_prompt)
+NAMES = tuple(name for group in GROUPS for name in group.NAMES)
+
+
+def main() -> int:
+    """Measure what the command line asks for; 1 where a bound is missed and ``--strict`` was given."""
+    options = _options()
+    model = locate(options.model, default_models_dir()).path
+    repack = _repack_works(model)
+    used = {**vars(options), "model": model.name, "repack": repack, "sequences": SEQUENCES, "context": CONTEXT}
+    with _bench(model, options, repack=repack) as bench:
+        names = frozenset(options.rows)
+        rows = [row for group in GROUPS for row in group.measure(bench, names)]
+    report.show(rows, Console())
+    report.write(rows, used, Path(options.json))
+    print(f"All figures are in {options.json}.")
+    return 1 if options.strict and not all(row.holds for row in rows) else 0
+
+
+def _options() -> argparse.Namespace:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure what livethread promises.")
+    parser.add_argument("--rows", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--quick", action="store_true", help="few and short repetitions, for development")
+    parser.add_argument("--json", default=f"bench-{datetime.date.today()}.json", metavar="FILE")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 where a bound is missed")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a name of the catalogue, or a GGUF file's path")
+    parser.add_argument("--threads", type=int, default=cpus if cpus <= 4 else cpus // 2, help="OS threads of llama.cpp")
+    return parser.parse_args()
+
+
+def _repack_works(model: Path) -> bool:
+    """Whether llama.cpp's repacked weights work here: where they don't, the process that tries dies."""
+    command = [sys.executable, "-m", "tests.bench.bare", str(model), "--extra-bufts", "--sequences", "1"]
+    trial = subprocess.run(
+        [*command, "--tokens", "2", "--prompt", "33"],
+        env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+        capture_output=True,
+        check=False,
+    )
+    return trial.returncode == 0
+
+
+@contextmanager
+def _bench(model: Path, options: argparse.Namespace, *, repack: bool) -> Iterator[Bench]:
+    flags = ["--sequences", str(SEQUENCES), "--context", str(CONTEXT), "--step-ms", str(STEP_MS)]
+    flags += ["--threads", str(options.threads), "--repack" if repack else "--no-repack"]
+    say = Console(stderr=True, highlight=False).print
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder), model, *flags)
+        say(f"starting the server ({' '.join(flags)})")
+        server.start()
+        try:
+            with closing(Load(server.ws_url)) as load:
+                bench = Bench(
+                    server, load, model, extra_bufts=repack, threads=options.threads, quick=options.quick, say=say
+                )
+                yield bench
+                bench.bare.close()
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

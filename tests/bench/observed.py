@@ -1,0 +1,38 @@
+"""The real server, which also notes when each run reached the engine process: the wire does not tell that.
+
+    LIVETHREAD_BENCH_NOTES=FILE python -m tests.bench.observed serve …
+
+One line of JSON per run in the file: run, ``arrived_at`` in the engine process and ``started_at``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import wraps
+from pathlib import Path
+
+from livethread_server import cli
+from livethread_server.engine.wire import Started
+from livethread_server.live_run import LiveRun
+from livethread_server.transaction import Transaction
+
+NOTES = "LIVETHREAD_BENCH_NOTES"
+
+
+def observe(path: Path) -> None:
+    """From now on append what the engine says of each run that it starts."""
+    notes = path.open("a", buffering=1)
+    start = LiveRun.start
+
+    @wraps(start)
+    def noted(run: LiveRun, transaction: Transaction, started: Started, instance: str) -> None:
+        start(run, transaction, started, instance)
+        notes.write(json.dumps({"run": run.id, "arrived_at": started.arrived_at, "started_at": started.at}) + "\n")
+
+    LiveRun.start = noted  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    observe(Path(os.environ[NOTES]))
+    cli.main()

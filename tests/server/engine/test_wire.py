@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from livethread.model import Sampling
+from livethread_server.engine.wire import (
+    CancelRun,
+    Configure,
+    Delta,
+    Down,
+    Failed,
+    Finished,
+    Forget,
+    Moved,
+    Output,
+    Progress,
+    Ready,
+    Started,
+    Step,
+    Submit,
+    Up,
+    merged,
+    pack,
+    unpack_down,
+    unpack_up,
+)
+
+DOWN: list[Down] = [
+    Configure(model_path="m", context=8, sequences=2),
+    Submit(
+        run="r",
+        thread="t",
+        tenant="x",
+        tokens=(1, 2),
+        sampling=Sampling(max_tokens=3, logit_bias={7: -1.5}, stop=("a",), seed=(1 << 32) - 2),
+    ),
+    CancelRun("r"),
+    Forget("t"),
+]
+OUTPUT = Output(
+    "r", Started(3, 1, 0.5, 1.0), Progress(1, 1, 3), Delta((1, 2), "é\ufffd"), Finished("stop", 3, 1.0, 2.0)
+)
+UP: list[Up] = [
+    Ready(context=8, trained_context=8, sequences=2, cells=16, vocabulary=9, description="d", cuttable=True),
+    Failed("No."),
+    Step((OUTPUT, Output("q")), (Moved("t", "live", 4),)),
+]
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_messages_survive_the_pipe_in_whatever_pieces(size: int) -> None:
+    for messages, unpacker in ((DOWN, unpack_down()), (UP, unpack_up())):
+        data = b"".join(pack(message) for message in messages)
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        assert [message for piece in pieces for message in unpacker.feed(piece)] == list(messages)
+
+
+def test_merging_joins_deltas_and_keeps_the_last_progress() -> None:
+    started = Output("r", Started(3, 1, 0.5, 1.0), Progress(1, 1, 3), Delta((1,), "a"))
+    ended = Output("r", None, Progress(1, 2, 3), Delta((2,), "b"), Finished("stop", 3, 1.0, 2.0))
+    assert merged(started, ended) == Output("r", started.started, ended.progress, Delta((1, 2), "ab"), ended.finished)
+
+
+def test_merging_with_nothing_changes_nothing() -> None:
+    assert merged(OUTPUT, Output("r")) == OUTPUT
+    assert merged(Output("r"), OUTPUT) == OUTPUT

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from livethread_server.engine.wire import Configure, Failed, Ready, pack, unpack_up
+
+COMMAND = [sys.executable, "-m", "livethread_server.worker.main"]
+
+
+def configure(model_path: Path) -> bytes:
+    return pack(Configure(model_path=str(model_path), context=64, sequences=2, extra_bufts=False))
+
+
+def test_it_ends_when_its_input_does() -> None:
+    ended = subprocess.run(COMMAND, input=b"", capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+
+
+def test_it_says_what_it_has_loaded_quietly_and_ends_with_its_input(model_path: Path) -> None:
+    ended = subprocess.run(COMMAND, input=configure(model_path), capture_output=True, check=True)
+    (ready,) = unpack_up().feed(ended.stdout)
+    assert isinstance(ready, Ready)
+    assert (ready.context, ready.sequences, ready.cells, ready.cuttable) == (64, 2, 128, True)
+    assert b"llama_model_loader: loaded" not in ended.stderr
+
+
+def test_it_says_why_it_cannot_load(tmp_path: Path) -> None:
+    ended = subprocess.run(COMMAND, input=configure(tmp_path / "no"), capture_output=True, check=False)
+    assert ended.returncode == 1
+    (failed,) = unpack_up().feed(ended.stdout)
+    assert failed == Failed(f"There is no model file at {tmp_path / 'no'}. Check the path.")
