@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from livethread_server.models import default_models_dir, locate
+from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
 from tests.serving import ServerProcess
 
 
 @pytest.fixture(scope="session")
 def model_path() -> Path:
     """The real model's file, fetched into the user's models folder where it is missing."""
-    return locate("smollm2-135m-instruct", default_models_dir()).path
+    return locate(DEFAULT_MODEL, default_models_dir()).path
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ export default defineConfig({
     // The policy has no `data:` for fonts, and inlined assets would need it.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    license: { fileName: "assets/licenses.md" },
   },
   server: { proxy: { "/v1": { target: "http://127.0.0.1:8000", ws: true } } },
   test: { include: ["tests/**/*.test.ts"] },

@@ -6,7 +6,8 @@ It must never know sockets, or what becomes of the run afterwards: that is `runs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 from msgspec import Struct
@@ -14,7 +15,7 @@ from msgspec import Struct
 from livethread.errors import CommandError, ErrorCode
 from livethread.messages import CancelOk, Generate, GenerateOk, RunQueued
 from livethread.model import Run, Sampling
-from livethread_server.idempotency import answer_record, digest_of, recall
+from livethread_server.idempotency import answer_record, digest_of, recall, run_taken
 from livethread_server.lanes import Lane, Lanes
 from livethread_server.live_run import LiveRun
 from livethread_server.mutation import RunUndo, mutate, plan_undo, then
@@ -36,6 +37,7 @@ class Arrival:
         self.principal = principal
         self.commands = 0
         self.cancelled = False
+        self.accepting = False
 
 
 class Acceptance:
@@ -80,7 +82,8 @@ class Acceptance:
                 if known is not None:
                     answer(known)
                 else:
-                    await self._accept(lane, session, command, answer)
+                    with self._alone(command):
+                        await self._accept(lane, session, command, answer)
         finally:
             self._arrived(command)
 
@@ -89,8 +92,9 @@ class Acceptance:
         transaction.expect(command.expect_version)
         told, proved = await self._prompter.sampling(lane.thread, command.sampling)
         self._prompter.check_model(lane.thread.model)
-        if self._engine.trouble is not None:
-            raise self._engine.trouble
+        if (trouble := self._engine.trouble) is not None:
+            # It lives as long as the trouble does, and would gather the frames of every refusal.
+            raise trouble.with_traceback(None)
         ending = self._in_the_way(lane, command)
         with self._runs.held(ending):
             self._runs.interrupt_in(transaction, ending, roll_back=command.if_busy == "rollback")
@@ -107,6 +111,23 @@ class Acceptance:
         answer(ok)
         self._runs.publish(transaction)
         self._runs.follow(run)
+        if session.ended:
+            self._runs.session_ended(session.id)
+
+    @contextmanager
+    def _alone(self, command: Generate) -> Iterator[None]:
+        """`CommandError` ``exists`` where a run of this id is being accepted on another thread."""
+        arrival = self._arrivals.get(command.run or "")
+        if arrival is None:
+            yield
+            return
+        if arrival.accepting or self._runs.get(command.run or "") is not None:
+            raise run_taken(command.run or "")
+        arrival.accepting = True
+        try:
+            yield
+        finally:
+            arrival.accepting = False
 
     def _in_the_way(self, lane: Lane, command: Generate) -> Sequence[LiveRun]:
         """The runs that the command ends; `CommandError` ``busy`` where it may not."""

@@ -25,7 +25,7 @@ from livethread.errors import LivethreadError
 from livethread.model import FRAME_BYTES
 from livethread_server import options
 from livethread_server.app import App
-from livethread_server.models import ModelFile, default_models_dir, locate
+from livethread_server.models import DEFAULT_MODEL, ModelFile, default_models_dir, locate
 from livethread_server.settings import Settings, SettingsError
 from livethread_server.vocabulary import Vocabulary
 
@@ -80,7 +80,7 @@ def serve(
     port: options.Port = 8000,
     state_dir: options.StateDir = None,
     models_dir: options.ModelsDir = None,
-    model: options.Model = "smollm2-135m-instruct",
+    model: options.Model = DEFAULT_MODEL,
     context: options.Context = 4096,
     sequences: options.Sequences = 16,
     store: options.StoreUrl = "sqlite",

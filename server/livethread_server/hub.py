@@ -16,22 +16,35 @@ class Hub:
 
     def __init__(self) -> None:
         self._outboxes: dict[str, dict[Outbox, None]] = {}
+        self._threads: dict[Outbox, set[str]] = {}
 
     def add(self, thread: str, outbox: Outbox) -> None:
         """From now on ``outbox`` gets the events of ``thread``. Adding twice is adding once."""
         self._outboxes.setdefault(thread, {})[outbox] = None
+        self._threads.setdefault(outbox, set()).add(thread)
 
     def remove(self, thread: str, outbox: Outbox) -> None:
         """``outbox`` no longer gets the events of ``thread``, if it ever did."""
         outboxes = self._outboxes.get(thread)
         if outboxes is not None:
             outboxes.pop(outbox, None)
+            self._forget(thread, outbox)
             if not outboxes:
                 del self._outboxes[thread]
 
     def drop(self, thread: str) -> None:
         """Nobody gets events of ``thread`` any more."""
-        self._outboxes.pop(thread, None)
+        for outbox in self._outboxes.pop(thread, ()):
+            self._forget(thread, outbox)
+
+    def leave(self, outbox: Outbox) -> None:
+        """``outbox`` gets no more events at all."""
+        for thread in self.threads(outbox):
+            self.remove(thread, outbox)
+
+    def threads(self, outbox: Outbox) -> frozenset[str]:
+        """The threads whose events ``outbox`` gets."""
+        return frozenset(self._threads.get(outbox, ()))
 
     def publish(self, event: Event) -> None:
         """Offer ``event`` to every subscriber of its thread."""
@@ -43,3 +56,9 @@ class Hub:
             if frame is None:
                 frame = frames[codec.subprotocol] = codec.encode(event)
             outbox.offer(frame, delta)
+
+    def _forget(self, thread: str, outbox: Outbox) -> None:
+        threads = self._threads.get(outbox, set())
+        threads.discard(thread)
+        if not threads:
+            self._threads.pop(outbox, None)

@@ -52,6 +52,16 @@ async def recall(store: Store, session: Session, command: Repeatable) -> MutateO
     return msgspec.json.decode(answer, type=MutateOk)
 
 
+def run_taken(run: str) -> CommandError:
+    """The answer to a run id that another command has."""
+    return CommandError(
+        ErrorCode.EXISTS,
+        f"There is a run {run!r} already, made by another command. Use a new run id.",
+        field="run",
+        run=run,
+    )
+
+
 async def _by_key(store: Store, session: Session, command: Repeatable) -> bytes | None:
     if command.key is None:
         return None
@@ -71,10 +81,5 @@ async def _by_run(store: Store, session: Session, command: Generate) -> bytes | 
     if record is None:
         return None
     if record.owner != session.principal.id or record.digest != digest_of(command):
-        raise CommandError(
-            ErrorCode.EXISTS,
-            f"There is a run {command.run!r} already, made by another command. Use a new run id.",
-            field="run",
-            run=command.run,
-        )
+        raise run_taken(command.run)
     return record.answer

@@ -80,7 +80,7 @@ class Lanes:
     async def delete(self, lane: Lane) -> None:
         """Remove the thread of a held lane from the store."""
         await self._store_change(lane, self._store.delete(lane.id, lane.thread.version, lane.thread.seq))
-        lane.loaded = False
+        lane.loaded, lane.prompt = False, None
 
     async def _store_change(self, lane: Lane, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -119,7 +119,7 @@ class Lanes:
 
     def _leave(self, lane: Lane) -> None:
         lane.users -= 1
-        if not lane.loaded and not lane.users:
+        if not lane.loaded and not lane.users and not lane.runs:
             self._lanes.pop(lane.id, None)
         spare = len(self._lanes) - self._capacity
         if spare > 0:

@@ -7,6 +7,7 @@ connections or prompts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 from msgspec import Struct
@@ -35,11 +36,18 @@ GAP = 1 << 32
 """Distance between the positions of appended turns: room for 32 insertions at one place."""
 
 
+class Restored(Struct, frozen=True):
+    """A turn as it was, and the message it stood behind; None where it was the first."""
+
+    turn: Turn
+    behind: str | None
+
+
 class Undo(Struct, frozen=True):
-    """How to take a mutation back: ids it added, and the turns it replaced or removed."""
+    """How to take a mutation back: ids it added or moved, and the turns it replaced, moved or removed."""
 
     added: tuple[str, ...] = ()
-    restored: tuple[Turn, ...] = ()
+    restored: tuple[Restored, ...] = ()
 
 
 class RunUndo(Struct, frozen=True):
@@ -88,8 +96,8 @@ def undo(turns: Sequence[Turn], plan: Undo) -> Mutation:
     gone = set(plan.added) & {turn.message.id for turn in turns}
     left = [turn for turn in turns if turn.message.id not in gone]
     ops: list[AppliedOp] = [Deleted(turn.message.id) for turn in turns if turn.message.id in gone]
-    ops += [_put_back(left, old) for old in plan.restored if old not in left]
-    return Mutation(tuple(left), tuple(ops), ())
+    ops += [_put_back(left, old) for old in plan.restored if old.turn not in left]
+    return Mutation(_rising(left), tuple(ops), ())
 
 
 def then(first: Mutation, second: Mutation) -> Mutation:
@@ -101,9 +109,11 @@ def plan_undo(before: Sequence[Turn], after: Sequence[Turn]) -> Undo:
     """How to get from ``after`` back to ``before``."""
     old = {turn.message.id: turn for turn in before}
     new = {turn.message.id: turn for turn in after}
+    kept = {id_ for id_, turn in old.items() if id_ in new and new[id_].message is turn.message}
+    stayed = kept | {id_ for id_, turn in old.items() if id_ in new and new[id_].position == turn.position}
     return Undo(
-        tuple(id_ for id_ in new if id_ not in old),
-        tuple(turn for id_, turn in old.items() if new.get(id_) is not turn),
+        tuple(id_ for id_ in new if id_ not in stayed),
+        tuple(Restored(old[id_], behind) for id_, behind in zip(old, (None, *old), strict=False) if id_ not in kept),
     )
 
 
@@ -128,17 +138,27 @@ def index_of(turns: Sequence[Turn], message: str, name: str) -> int:
     )
 
 
-def _put_back(turns: list[Turn], old: Turn) -> AppliedOp:
-    for index, turn in enumerate(turns):
-        if turn.message.id == old.message.id:
-            turns[index] = old
-            return Edited(old.message)
-    for index, turn in enumerate(turns):
-        if turn.position > old.position:
-            turns.insert(index, old)
-            return Inserted(turn.message.id, old.message)
-    turns.append(old)
-    return Appended(old.message)
+def _put_back(turns: list[Turn], old: Restored) -> AppliedOp:
+    ids = [turn.message.id for turn in turns]
+    if old.turn.message.id in ids:
+        turns[ids.index(old.turn.message.id)] = old.turn
+        return Edited(old.turn.message)
+    index = ids.index(old.behind) + 1 if old.behind in ids else 0
+    turns.insert(index, old.turn)
+    if index == len(ids):
+        return Appended(old.turn.message)
+    return Inserted(ids[index], old.turn.message)
+
+
+def _rising(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """The turns, with new positions where those put back and those added since stand in each other's way."""
+    if all(one.position < next_.position for one, next_ in pairwise(turns)):
+        return tuple(turns)
+    return _spread(turns)
+
+
+def _spread(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    return tuple(msgspec.structs.replace(turn, position=(index + 1) * GAP) for index, turn in enumerate(turns))
 
 
 class _Work:
@@ -201,16 +221,11 @@ class _Work:
         before = self._turns[index].message.id
         low = self._turns[index - 1].position if index else 0
         if self._turns[index].position - low < 2:
-            self._spread()
+            # There is no room between two turns.
+            self._turns = list(_spread(self._turns))
             low = self._turns[index - 1].position if index else 0
         self._turns.insert(index, Turn((low + self._turns[index].position) // 2, message))
         self._ops.append(Inserted(before, message))
-
-    def _spread(self) -> None:
-        """Give every turn a new position, because there is no room between two of them."""
-        self._turns = [
-            msgspec.structs.replace(turn, position=(index + 1) * GAP) for index, turn in enumerate(self._turns)
-        ]
 
     def _edit(self, index: int, content: str) -> None:
         turn = self._turns[index]

@@ -20,7 +20,8 @@ class Outbox:
     """The frames waiting for one session's socket, in order and bounded.
 
     `offer` never waits. A reader that falls behind gets merged deltas; one that falls behind by more than
-    ``limit`` bytes is given up: `closed` says with which code.
+    ``limit`` bytes is given up with the next frame, however large or small that is: `closed` says with which
+    code.
     """
 
     def __init__(self, codec: Codec, limit: int) -> None:
@@ -39,15 +40,15 @@ class Outbox:
 
     def offer(self, frame: Frame, delta: RunDelta | None = None) -> None:
         """Queue a frame; ``delta`` is the event it holds, where that may be merged."""
+        if self._bytes > self._limit:
+            self.close(CloseCode.SLOW, f"more than {self._limit} bytes were waiting to be read")
         if self.closed is not None:
             return
         if delta is not None and self._bytes > MERGE_BYTES:
             frame, delta = self._merge(frame, delta)
         self._frames.append((frame, delta))
-        self._bytes += len(frame)
+        self._bytes += _size(frame)
         self._something.set()
-        if self._bytes > self._limit:
-            self.close(CloseCode.SLOW, f"more than {self._limit} bytes were waiting to be read")
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Take no more frames; the writer sends what waits, unless the reader was too slow, and closes."""
@@ -78,8 +79,12 @@ class Outbox:
         if last is None or last.run != delta.run or last.to != delta.start:
             return frame, delta
         dropped, _ = self._frames.pop()
-        self._bytes -= len(dropped)
+        self._bytes -= _size(dropped)
         merged = RunDelta(
             thread=delta.thread, run=delta.run, start=last.start, to=delta.to, text=last.text + delta.text
         )
         return self.codec.encode(merged), merged
+
+
+def _size(frame: Frame) -> int:
+    return len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode())

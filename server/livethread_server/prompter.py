@@ -80,7 +80,8 @@ class Prompter:
             return tokens
         if not content.startswith(spelt):
             return None
-        return (*tokens, *self._vocabulary.tokenize(content[len(spelt) :], special=False))
+        rest = self._vocabulary.tokenize(content[len(spelt) :], special=False, after=tokens[-1] if tokens else None)
+        return (*tokens, *rest)
 
 
 def _before(turns: Sequence[Turn], message: str, go_on: bool) -> list[PromptTurn]:

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
 """How much generating may be lost, should the server be killed."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
+"""Seconds until an end that could not be stored is tried again: doubled each time, up to the longest."""
 DISCONNECT_SECONDS = 10.0
 """How long a run with ``on_disconnect: cancel`` goes on after its asker's session ended."""
 
@@ -105,7 +107,9 @@ class Runs:
             )
         )
         run.submitted(prompt, outputs)
-        lane.prompt = prompt
+        # What the run writes comes behind its prompt.
+        starts = {run.message: len(prompt.tokens)} | prompt.starts
+        lane.prompt = msgspec.structs.replace(prompt, starts=starts)
 
     def withdraw(self, run: LiveRun) -> None:
         """The run was submitted, but could not be stored: the engine need not write it."""
@@ -181,7 +185,10 @@ class Runs:
 
     async def stop(self) -> None:
         """End all runs as interrupted, and all that follows them."""
-        await asyncio.gather(*(self._end(run, "interrupted") for run in self._live.values()))
+        ends = [self._try_to_end(run, "interrupted") for run in self._live.values()]
+        for outcome in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.error("a run could not be ended; the next start does it", exc_info=outcome)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -190,6 +197,21 @@ class Runs:
     # Inside
 
     async def _end(
+        self, run: LiveRun, reason: Reason, finished: Finished | None = None, error: ErrorBody | None = None
+    ) -> None:
+        """End a run, if nothing else does before. An end that cannot be stored is tried again."""
+        pause = FIRST_PAUSE
+        while not run.over:
+            try:
+                await self._try_to_end(run, reason, finished, error)
+            except Exception:
+                if run.over:  # its thread was deleted in the meantime
+                    return
+                log.exception("run %s could not be ended; it is tried again in %g s", run.id, pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _try_to_end(
         self, run: LiveRun, reason: Reason, finished: Finished | None = None, error: ErrorBody | None = None
     ) -> None:
         async with self._lanes.hold(run.record.run.thread, None) as lane:
@@ -222,6 +244,9 @@ class Runs:
                 self.submit(lane, run, prompt)
         except CommandError as error:
             await self._end(run, "error", error=ErrorBody.of(error))
+        except Exception:
+            await self._end(run, "error", error=_our_fault())
+            raise
         else:
             self.follow(run)
 
@@ -233,14 +258,17 @@ class Runs:
                     return
                 await self._tell(run, output)
         except Exception:
+            if run.over:  # its thread was deleted in the meantime
+                return
             # Whatever broke, the run must not stay open for ever; the cause goes up to the log.
-            sentence = "The server failed while it followed the run. Its log says more; generate again."
-            await self._end(run, "error", error=ErrorBody(ErrorCode.INTERNAL, sentence, False))
+            await self._end(run, "error", error=_our_fault())
             raise
 
     async def _tell(self, run: LiveRun, output: Output) -> None:
         if output.started is not None:
             await self._tell_start(run, output.started)
+            if run.over:
+                return
         if output.progress is not None:
             part = output.progress
             self._hub.publish(
@@ -252,7 +280,7 @@ class Runs:
                     total=part.total,
                 )
             )
-        if output.delta is not None and not run.over:
+        if output.delta is not None:
             self._hub.publish(run.extend(output.delta))
         if output.finished is not None:
             await self._end(run, output.finished.reason, output.finished, self._error(output.finished))
@@ -285,6 +313,11 @@ class Runs:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("following a run failed", exc_info=task.exception())
+
+
+def _our_fault() -> ErrorBody:
+    sentence = "The server failed while it followed the run. Its log says more; generate again."
+    return ErrorBody(ErrorCode.INTERNAL, sentence, False)
 
 
 def _started_before(record: RunRecord) -> Started | None:

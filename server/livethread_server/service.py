@@ -117,8 +117,8 @@ class Service:
 
     def leave(self, session: Session) -> None:
         """The session ended: nothing more goes to it, and its runs may end with it."""
-        for thread in session.subscriptions:
-            self._hub.remove(thread, session.outbox)
+        session.ended = True
+        self._hub.leave(session.outbox)
         self._runs.session_ended(session.id)
 
     # Threads
@@ -196,7 +196,7 @@ class Service:
 
     async def _subscribe(self, session: Session, command: wire.Subscribe, answer: Answer) -> None:
         async with self._lanes.hold(command.thread, session.principal) as lane:
-            known = session.subscriptions | {lane.id}
+            known = self._hub.threads(session.outbox) | {lane.id}
             if len(known) > self._limits.subscriptions:
                 raise CommandError(
                     ErrorCode.RATE_LIMITED,
@@ -216,11 +216,10 @@ class Service:
                     run=run_snapshot(lane),
                 )
             )
-            session.subscriptions.add(lane.id)
-            self._hub.add(lane.id, session.outbox)
+            if not session.ended:
+                self._hub.add(lane.id, session.outbox)
 
     async def _unsubscribe(self, session: Session, command: wire.Unsubscribe, answer: Answer) -> None:
-        session.subscriptions.discard(command.thread)
         self._hub.remove(command.thread, session.outbox)
         answer(Empty())
 

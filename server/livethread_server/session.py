@@ -1,4 +1,4 @@
-"""One connection's identity: who it is, what it listens to, and where its frames go.
+"""One connection's identity: who it is, and where its frames go.
 
 A session must never know sockets or what its commands do.
 """
@@ -14,10 +14,11 @@ ANYONE = Principal("default", "default")
 
 
 class Session:
-    """From hello to close. ``principal`` owns what the session creates."""
+    """From hello to close. ``principal`` owns what the session creates. Once it has ``ended``, commands of it that
+    are under way go on, but nothing may be left behind for it."""
 
     def __init__(self, outbox: Outbox, principal: Principal = ANYONE) -> None:
         self.id = new_id("s")
         self.principal = principal
         self.outbox = outbox
-        self.subscriptions: set[str] = set()
+        self.ended = False

@@ -52,7 +52,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def origins(self) -> tuple[str, ...]:
         """The Origins that pages may come from."""
-        own = {f"http://{host}:{self.port}" for host in (*LOOPBACK_HOSTS, _bracketed(self.host))}
+        port = "" if self.port == 80 else f":{self.port}"  # browsers leave out the default one
+        own = {f"http://{host}{port}" for host in (*LOOPBACK_HOSTS, _bracketed(self.host))}
         return (*sorted(own), *self.allow_origins)
 
     def check(self) -> None:

@@ -114,9 +114,11 @@ class _Conversation:
 
     async def _close(self, code: CloseCode, reason: str) -> None:
         short = reason.encode()[:REASON_BYTES].decode(errors="ignore")
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            # Starlette raises RuntimeError where the other side closed a moment before us.
-            await self._websocket.close(code, short)
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+            # Starlette raises RuntimeError where the other side closed a moment before us. A reader that has
+            # stopped reading would have us wait for ever.
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._websocket.close(code, short)
 
     # Commands
 

@@ -497,6 +497,7 @@ def test_everything_can_be_done_from_the_keyboard(page: Page) -> None:
     expect(page.get_by_test_id("edit-box")).to_have_count(0)
     thread_with(page, "by-keyboard", SHORT, "One?", title="Reached by keyboard")
     page.reload()
+    expect(page.get_by_test_id("composer")).to_be_focused()
     keyboard.press("Control+k")
     expect(page.get_by_test_id("switcher")).to_be_focused()
     keyboard.press("Enter")

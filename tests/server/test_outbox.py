@@ -38,6 +38,8 @@ async def test_deltas_of_different_runs_are_never_merged() -> None:
 async def test_a_reader_too_far_behind_is_given_up_and_its_frames_let_go() -> None:
     outbox = Outbox(JsonCodec(), 1000)
     outbox.offer("x" * 1001)
+    assert outbox.closed is None
+    outbox.offer("x")
     await outbox.wait_closed()
     assert outbox.closed is not None
     assert outbox.closed[0] is CloseCode.SLOW

@@ -120,13 +120,15 @@ def test_starts_and_ends_mark_the_contents(vocabulary: Vocabulary, renderer: Mak
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("blank", ["Why?", "", " \n"], ids=["text", "empty", "spaces"])
 def test_each_prompt_begins_with_the_one_before_and_what_was_generated(
-    family: str, vocabulary: Vocabulary, renderer: Make
+    family: str, blank: str, vocabulary: Vocabulary, renderer: Make
 ) -> None:
     turns: list[PromptTurn] = []
     before: tuple[int, ...] = ()
     for number, answer in enumerate(ANSWERS * 2):
-        turns.append(PromptTurn(f"u{number}", "user", f"Question {number}?", None))
+        question = blank if number % 3 == 1 else f"Question {number}?"
+        turns.append(PromptTurn(f"u{number}", "user", question, None))
         prompt = _render(renderer(FAMILIES[family]), turns)
         assert prompt.tokens[: len(before)] == before
         turns.append(_generated(vocabulary, f"a{number}", answer))

@@ -5,10 +5,12 @@ import "./styles/index.css";
 import { render } from "preact";
 import { start } from "./client";
 import { App } from "./components/App";
+import { listenToKeys } from "./keys";
 import { watchRoute } from "./open-thread";
 import { watchThreadList } from "./thread-list";
 
 watchRoute();
 watchThreadList();
+listenToKeys();
 start();
 render(<App />, document.getElementById("app")!);

@@ -152,6 +152,7 @@ async def test_bombs_are_refused_and_the_next_grammar_is_not(check: GrammarCheck
         ({"type": "string", "pattern": "a("}, "Pattern must start"),
         ({"type": 17}, "Unrecognized schema"),
         ({"$ref": "#/definitions/none"}, "Error resolving ref"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "left recursion"),
         ({"$ref": "https://example.com/schema"}, "remote"),
         ({"allOf": 3}, "cannot be converted"),
         ({"enum": ["\ud800"]}, "surrogate"),

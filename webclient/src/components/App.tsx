@@ -1,9 +1,7 @@
 import { useEffect } from "preact/hooks";
-import { cancel, currentRun } from "../actions";
 import { openProblem, openThread } from "../open-thread";
 import { route } from "../route";
-import { orSay } from "../toast";
-import { drawerOpen, settingsOpen, switcherOpen } from "../view";
+import { settingsOpen, switcherOpen } from "../view";
 import { Announcer } from "./Announcer";
 import { Banner } from "./Banner";
 import { Composer } from "./Composer";
@@ -19,10 +17,8 @@ import { Toasts } from "./Toasts";
 
 export function App() {
   useEffect(() => {
-    document.addEventListener("keydown", onKey);
     // On a touch screen this would unfold the keyboard over the conversation.
     if (matchMedia("(hover: hover)").matches) focusComposer();
-    return () => document.removeEventListener("keydown", onKey);
   }, []);
   return (
     <div class="page">
@@ -58,24 +54,4 @@ function Middle() {
   if (view?.thread.messages.length || view?.deleted) return <Conversation view={view} />;
   if (view || !route.value) return <EmptyState />;
   return <div class="conversation" aria-busy="true" />;
-}
-
-function onKey(event: KeyboardEvent): void {
-  if (event.isComposing) return;
-  if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
-    event.preventDefault();
-    switcherOpen.value = !switcherOpen.value;
-    return;
-  }
-  if (event.key === "Escape" && !document.querySelector("dialog[open]")) escape();
-}
-
-/** Esc closes what lies on top; where nothing does, it stops the reply. */
-function escape(): void {
-  if (drawerOpen.peek()) {
-    drawerOpen.value = false;
-    return;
-  }
-  const run = currentRun(openThread.peek()?.thread.messages ?? []);
-  if (run) void orSay(cancel(run));
 }

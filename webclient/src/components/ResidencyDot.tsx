@@ -8,5 +8,5 @@ const MEANING: Record<Residency, string> = {
 };
 
 export function ResidencyDot({ residency }: { residency: Residency }) {
-  return <span class="residency-dot" data-residency={residency} title={MEANING[residency]} />;
+  return <span class="residency-dot" data-residency={residency} title={MEANING[residency]} aria-hidden="true" />;
 }

@@ -138,7 +138,10 @@ def _keep_stderr() -> int:
 
 def _parser_words(said: int) -> str:
     """The first error of llama.cpp's parser, with a little of the text it stumbled over."""
-    text = os.read(said, 1 << 16).decode("utf-8", "replace")
+    try:
+        text = os.read(said, 1 << 16).decode("utf-8", "replace")
+    except BlockingIOError:  # nothing was said
+        return "llama.cpp cannot read it"
     words = text.partition(_PARSER_PREFIX)[2] or text
     line = " ".join(words.partition("\n\n")[0].split())[:200]
     return f"{line} the end" if line.endswith(" at") else line

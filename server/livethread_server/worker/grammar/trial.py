@@ -38,7 +38,7 @@ class Laboratory:
         llama.llama_log_set(_tell, None)
         params = llama.llama_model_default_params()
         params.vocab_only = True
-        model = llama.llama_model_load_from_file(model_path.encode(), params)
+        model = llama.llama_model_load_from_file(os.fsencode(model_path), params)
         if not model:
             raise ValueError(f"llama.cpp cannot read the vocabulary of {model_path}.")
         self.vocab = llama.llama_model_get_vocab(model)

@@ -70,15 +70,11 @@ def test_a_model_that_refers_to_itself_is_converted() -> None:
         "required": ["next"],
     }
     gbnf = to_gbnf(json.dumps({"$defs": {"Node": node}, "$ref": "#/$defs/Node"}))
-    assert "root ::= Node" in gbnf
-    assert "Node-next ::= Node | null" in gbnf
+    assert "root ::= alternative-0" in gbnf
+    assert "alternative-0 ::= Node" in gbnf
+    assert "Node-next-0 ::= Node" in gbnf
 
 
-@pytest.mark.parametrize(
-    "schema",
-    ['{"anyOf":[' * 900 + "{}" + "]}" * 900, '{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/a"}}}'],
-    ids=["deep", "circle"],
-)
-def test_a_schema_without_an_end_is_a_refusal(schema: str) -> None:
-    with pytest.raises(Refused):
-        to_gbnf(schema)
+def test_a_schema_that_nests_too_deep_is_a_refusal() -> None:
+    with pytest.raises(Refused, match="nests too deep"):
+        to_gbnf('{"anyOf":[' * 900 + "{}" + "]}" * 900)
