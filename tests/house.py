@@ -147,7 +147,7 @@ class House:
         self.store = store
         self.vocabulary = vocabulary
         self.engine = FakeEngine(more.get("room", 100))
-        hub, lanes = Hub(), Lanes(store, more.get("lanes", 100))
+        self.hub, self.lanes = hub, lanes = Hub(), Lanes(store, more.get("lanes", 100))
         prompter = Prompter("smol", vocabulary, grammars, more.get("context", 2048))
         self.runs = Runs(store, lanes, hub, self.engine, prompter, "i_1")
         self.residencies = Residencies(hub)

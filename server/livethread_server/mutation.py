@@ -143,11 +143,21 @@ def _put_back(turns: list[Turn], old: Restored) -> AppliedOp:
     if old.turn.message.id in ids:
         turns[ids.index(old.turn.message.id)] = old.turn
         return Edited(old.turn.message)
-    index = ids.index(old.behind) + 1 if old.behind in ids else 0
+    index = _place_of(turns, old)
     turns.insert(index, old.turn)
     if index == len(ids):
         return Appended(old.turn.message)
     return Inserted(ids[index], old.turn.message)
+
+
+def _place_of(turns: Sequence[Turn], old: Restored) -> int:
+    if old.behind is None:
+        return 0
+    for index, turn in enumerate(turns):
+        if turn.message.id == old.behind:
+            return index + 1
+    # What it stood behind is gone itself.
+    return sum(turn.position < old.turn.position for turn in turns)
 
 
 def _rising(turns: Sequence[Turn]) -> tuple[Turn, ...]:

@@ -28,7 +28,8 @@ export const MessageView = memo(({ message, run, error, last, edited }: Props) =
       data-message-id={message.id}
       data-last={last}
     >
-      <Knot run={run} />
+      {run?.progress && <Reading progress={run.progress} />}
+      <span class="knot" aria-hidden="true" />
       <div class="message-head">
         <h2>{nameOf(message)}</h2>
         <time dateTime={message.created_at} title={wholeTime(message.created_at)}>
@@ -42,13 +43,10 @@ export const MessageView = memo(({ message, run, error, last, edited }: Props) =
   );
 });
 
-function Knot({ run }: { run: RunView | null }) {
-  const read = run?.progress ? run.progress.done / Math.max(1, run.progress.total) : null;
-  return (
-    <span class="knot" aria-hidden="true">
-      {read !== null && <span class="knot-progress" style={{ height: `${Math.round(read * 100)}%` }} />}
-    </span>
-  );
+/** While the prompt is read, the thread fills down to where the reading is. */
+function Reading({ progress }: { progress: NonNullable<RunView["progress"]> }) {
+  const part = progress.done / Math.max(1, progress.total);
+  return <span class="reading" style={{ height: `${Math.round(part * 100)}%` }} aria-hidden="true" />;
 }
 
 function Text({ message, text }: { message: Message; text: string }) {

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import websockets
+
+from livethread.errors import CloseCode
+from livethread.messages import RunDelta, ThreadMutated, Unsubscribe
+from livethread_server import websocket
+from livethread_server.engine.wire import Submit
+from livethread_server.stamps import new_id
+from tests.house import House
+from tests.socketry import OpenHouse, opened
+from tests.wireclient import check_run, check_seqs, connected
+
+USER = {"op": "append", "message": {"role": "user", "content": "Hello"}}
+
+
+@pytest.fixture
+async def doors(house: House) -> AsyncIterator[OpenHouse]:
+    async with opened(house) as doors:
+        yield doors
+
+
+async def closed(socket: Any) -> tuple[int, str]:
+    with pytest.raises(websockets.ConnectionClosed) as caught:
+        while True:
+            await asyncio.wait_for(socket.recv(), 10)
+    assert caught.value.rcvd is not None
+    return caught.value.rcvd.code, caught.value.rcvd.reason
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+async def test_a_run_comes_over_the_socket_in_either_encoding(doors: OpenHouse, encoding: str) -> None:
+    async with connected(doors.ws_url, encoding) as client:
+        thread = await client.thread()
+        run = (await client.ask("generate", thread=thread, ops=[USER]))["run"]
+        doors.house.engine.start(run)
+        doors.house.engine.say(run, "Grüße", (1, 2))
+        doors.house.engine.finish(run)
+        check_run(client, await client.event("run.finished", run=run))
+        check_seqs(client, thread)
+
+
+async def test_commands_on_one_thread_keep_their_order_and_replies_come_before_events(doors: OpenHouse) -> None:
+    async with connected(doors.ws_url) as client:
+        kinds: list[tuple[str, int]] = []
+        await client.send("thread.create", thread="t")
+        await client.send("subscribe", thread="t")
+        for _ in range(20):
+            await client.send("mutate", thread="t", ops=[USER])
+        while len(kinds) < 42:
+            message = json.loads(await client.socket.recv())
+            kinds.append((message["type"], message.get("id") or message["version"]))
+        assert kinds[:2] == [("reply", 1), ("reply", 2)]
+        assert kinds[2:] == [one for n in range(20) for one in (("reply", n + 3), ("thread.mutated", n + 1))]
+
+
+async def test_ping_and_cancel_overtake_what_is_slow(doors: OpenHouse) -> None:
+    engine, lanes = doors.house.engine, doors.house.lanes
+    async with connected(doors.ws_url) as client:
+        thread = await client.thread()
+        async with lanes.hold(thread, None):
+            generate = await client.send("generate", thread=thread, run="r", ops=[USER])
+            cancel = await client.send("cancel", run="r")
+            ping = await client.send("ping")
+            assert (await client.reply(ping))["ok"] == {}
+            assert (await client.reply(cancel))["ok"] == {"run": "r", "state": "queued"}
+        assert "ok" in await client.reply(generate)
+        assert (await client.event("run.finished", run="r"))["reason"] == "cancelled"
+        assert "r" in engine.cancelled
+
+
+async def test_a_slow_thread_holds_up_no_other(doors: OpenHouse) -> None:
+    lanes = doors.house.lanes
+    async with connected(doors.ws_url) as client:
+        for thread in ("slow", "quick"):
+            await client.ask("thread.create", thread=thread)
+        async with lanes.hold("slow", None):
+            slow = await client.send("thread.get", thread="slow")
+            await client.ask("thread.get", thread="quick")
+        await client.reply(slow)
+
+
+async def test_a_second_hello_is_refused_and_the_session_goes_on(doors: OpenHouse) -> None:
+    async with connected(doors.ws_url) as client:
+        ok = await client.ask("hello", client="test", protocol=1)
+        assert (ok["models"], ok["limits"]["queued_runs"]) == (["smol"], 8)
+        assert (await client.refused("hello"))["code"] == "bad_request"
+        await client.ask("ping")
+
+
+@pytest.mark.parametrize("frame", ["not json", "[]", '{"type": "ping"}', b"\xc1"])
+async def test_an_undecodable_frame_ends_the_session_behind_what_waits(doors: OpenHouse, frame: str | bytes) -> None:
+    async with connected(doors.ws_url) as client:
+        await client.send("ping")
+        await client.socket.send(frame)
+        assert "ok" in json.loads(await client.socket.recv())
+        code, reason = await closed(client.socket)
+        assert code == CloseCode.UNDECODABLE
+        assert reason
+
+
+async def test_too_many_commands_in_flight_are_refused_but_never_a_ping(
+    doors: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "COMMANDS_IN_FLIGHT", 3)
+    async with connected(doors.ws_url) as client:
+        await client.ask("thread.create", thread="t")
+        async with doors.house.lanes.hold("t", None):
+            waiting = [await client.send("thread.get", thread="t") for _ in range(3)]
+            assert (await client.refused("thread.get", thread="t"))["code"] == "rate_limited"
+            await client.ask("ping")
+        for number in waiting:
+            assert "ok" in await client.reply(number)
+        await client.ask("thread.get", thread="t")
+
+
+async def test_a_failure_of_ours_is_internal_and_the_session_goes_on(
+    doors: OpenHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(submit: Submit) -> Any:
+        raise ValueError("broken")
+
+    doors.house.engine.submit = broken  # type: ignore[method-assign]
+    async with connected(doors.ws_url) as client:
+        thread = await client.thread()
+        assert (await client.refused("generate", thread=thread, ops=[USER]))["code"] == "internal"
+        assert (await client.ask("thread.get", thread=thread))["thread"]["messages"] == []
+    assert "Generate failed" in caplog.text
+
+
+async def test_shutting_down_sends_what_waits_and_closes_with_4001(doors: OpenHouse) -> None:
+    async with connected(doors.ws_url) as client:
+        await client.thread(thread="t")
+        doors.house.live("t", 1)
+        await doors.door.close_all(CloseCode.SHUTDOWN, "The server shuts down. Connect again in a moment.")
+        assert json.loads(await client.socket.recv())["type"] == "thread.residency"
+        assert await closed(client.socket) == (4001, "The server shuts down. Connect again in a moment.")
+
+
+async def test_a_command_under_way_is_carried_out_though_its_socket_closes(doors: OpenHouse) -> None:
+    watcher = await doors.house.listener("default")
+    async with doors.house.lanes.hold("t", None):
+        async with connected(doors.ws_url) as client:
+            await client.send("subscribe", thread="t")
+            await client.send("mutate", thread="t", ops=[USER])
+            await client.ask("ping")
+        await doors.emptied()
+    assert (await watcher.next(ThreadMutated)).version == 1
+    # Nothing is left of the subscription of a session that has ended.
+    await watcher.ask(Unsubscribe)
+    assert doors.house.hub._outboxes == {}
+
+
+async def test_a_reader_that_has_stopped_is_let_go(doors: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "CLOSE_SECONDS", 0.05)
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await connect(stalled, doors.port)
+        outbox = await doors.outbox()
+        doors.house.hub.add("t", outbox)
+        while outbox.closed is None:
+            doors.house.hub.publish(RunDelta(thread="t", run=new_id("r"), start=0, to=1, text="x" * 100_000))
+            await asyncio.sleep(0)
+        assert outbox.closed[0] is CloseCode.SLOW
+        await doors.emptied()
+        assert doors.house.hub.threads(outbox) == frozenset()
+
+
+async def test_a_reader_that_has_stopped_does_not_hold_up_a_shutdown(
+    doors: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "CLOSE_SECONDS", 0.05)
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await connect(stalled, doors.port)
+        outbox = await doors.outbox()
+        for _ in range(40):
+            outbox.offer("x" * 100_000)
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await doors.door.close_all(CloseCode.SHUTDOWN, "bye")
+
+
+async def connect(raw: socket.socket, port: int) -> None:
+    """A handshake by hand, and nothing read after it."""
+    loop = asyncio.get_running_loop()
+    raw.setblocking(False)
+    await loop.sock_connect(raw, ("127.0.0.1", port))
+    lines = ("GET /v1/ws HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade")
+    key = ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", "")
+    await loop.sock_sendall(raw, "\r\n".join((*lines, *key)).encode())
+    assert b" 101 " in await loop.sock_recv(raw, 64)

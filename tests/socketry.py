@@ -1,0 +1,73 @@
+"""A service behind a real uvicorn on loopback, in this process, for tests of the doors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+
+from livethread.model import FRAME_BYTES
+from livethread_server.http import http_routes
+from livethread_server.outbox import Outbox
+from livethread_server.websocket import WebSocketDoor
+from tests.house import House
+
+
+class OpenHouse:
+    """A house with its doors open on ``port``."""
+
+    def __init__(self, house: House, door: WebSocketDoor, port: int) -> None:
+        self.house = house
+        self.door = door
+        self.port = port
+        self.ws_url = f"ws://127.0.0.1:{port}/v1/ws"
+        self.url = f"http://127.0.0.1:{port}"
+
+    async def outbox(self) -> Outbox:
+        """The outbox of the one socket that is, or soon will be, open."""
+        while not self.door._open:
+            await asyncio.sleep(0.01)
+        return next(iter(self.door._open))
+
+    async def emptied(self) -> None:
+        """Return once no socket is open."""
+        async with asyncio.timeout(10):
+            while self.door._open:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def opened(house: House, *, outbox_bytes: int = 1 << 20, webclient: Path | None = None) -> AsyncIterator[OpenHouse]:
+    """Open the doors of a house until the block ends."""
+    door = WebSocketDoor(house.service, outbox_bytes)
+    app = Starlette(routes=[WebSocketRoute("/v1/ws", door.serve), *http_routes(house.service, webclient)])
+    config = uvicorn.Config(
+        app,
+        port=0,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=FRAME_BYTES,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=1,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield OpenHouse(house, door, server.servers[0].sockets[0].getsockname()[1])
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    def install_signal_handlers(self) -> None:
+        """The test's process keeps its own."""
