@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from livethread.model import Message, Principal, Run, RunState, Thread
-from livethread_server.store.base import Change, EventRecord, RunRecord, Turn
+from livethread_server.settings import Settings
+from livethread_server.store.base import Change, EventRecord, RunRecord, Turn, Unusable
+from livethread_server.store.memory import MemoryStore
+
+
+class UnsteadyStore(MemoryStore):
+    """A store whose next ``failures`` commits fail."""
+
+    failures = 0
+
+    async def commit(self, change: Change) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise Unusable("The disk is full. Make room.")
+        await super().commit(change)
 
 
 def a_thread(thread: str = "t", *, version: int = 1, seq: int = 0, **fields: Any) -> Thread:
@@ -53,3 +68,30 @@ def a_change(was: Thread, **fields: Any) -> Change:
         was, version=was.version + 1, seq=was.seq + len(events), **fields.pop("thread", {})
     )
     return Change(thread=thread, was_version=was.version, was_seq=was.seq, events=events, **fields)
+
+
+def settings(**fields: Any) -> Settings:
+    """Settings of a small server that keeps nothing, unless said otherwise."""
+    plain: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": 8000,
+        "state_dir": Path("state"),
+        "models_dir": Path("models"),
+        "model": "m",
+        "context": 512,
+        "sequences": 1,
+        "store": "memory",
+        "chat_template": None,
+        "layout": "split",
+        "flash_attention": False,
+        "repack": True,
+        "threads": 0,
+        "gpu_layers": 0,
+        "step_ms": 100.0,
+        "queued_runs": 1,
+        "subscriptions": 1,
+        "outbox_bytes": 1 << 20,
+        "allow_hosts": (),
+        "allow_origins": (),
+    }
+    return Settings(**(plain | fields))

@@ -145,7 +145,7 @@ class House:
 
     def __init__(self, store: Store, vocabulary: Vocabulary, grammars: GrammarCheck, **more: Any) -> None:
         self.store = store
-        self.vocabulary = vocabulary
+        self.vocabulary, self.grammars = vocabulary, grammars
         self.engine = FakeEngine(more.get("room", 100))
         self.hub, self.lanes = hub, lanes = Hub(), Lanes(store, more.get("lanes", 100))
         prompter = Prompter("smol", vocabulary, grammars, more.get("context", 2048))

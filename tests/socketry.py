@@ -42,7 +42,9 @@ class OpenHouse:
 
 
 @asynccontextmanager
-async def opened(house: House, *, outbox_bytes: int = 1 << 20, webclient: Path | None = None) -> AsyncIterator[OpenHouse]:
+async def opened(
+    house: House, *, outbox_bytes: int = 1 << 20, webclient: Path | None = None
+) -> AsyncIterator[OpenHouse]:
     """Open the doors of a house until the block ends."""
     door = WebSocketDoor(house.service, outbox_bytes)
     app = Starlette(routes=[WebSocketRoute("/v1/ws", door.serve), *http_routes(house.service, webclient)])

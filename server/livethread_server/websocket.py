@@ -72,6 +72,7 @@ class _Conversation:
         self._websocket = websocket
         self._connection = ServerConnection(session.outbox.codec, hello_required=False)
         self._last: dict[str, asyncio.Task[None]] = {}
+        self._since: set[asyncio.Task[None]] = set()
         self._commands: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -136,14 +137,16 @@ class _Conversation:
             self._start(command)
 
     def _start(self, command: Command) -> None:
-        """Carry a command out behind the last one on each of its threads."""
+        """Carry a command out behind the last one on each of its threads; one without threads behind all."""
         threads = _threads_of(command)
         before = {self._last[thread] for thread in threads if thread in self._last}
         if not threads and not isinstance(command, Cancel):
-            before = set(self._commands)
+            # The last such command has waited for all before it, so what came since is enough.
+            before, self._since = self._since, set()
         task = asyncio.create_task(self._carry_out(command, before))
-        self._commands.add(task)
-        task.add_done_callback(self._commands.discard)
+        for started in (self._commands, self._since):
+            started.add(task)
+            task.add_done_callback(started.discard)
         for thread in threads:
             self._last[thread] = task
             task.add_done_callback(partial(self._forget, thread))

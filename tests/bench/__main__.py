@@ -2,8 +2,8 @@
 
     python -m tests.bench [--rows NAME …] [--quick] [--json FILE] [--strict]
 
-The machine should have nothing else to do. One module per group of rows: it has ``NAMES`` and ``measure``,
-and is listed in `GROUPS`.
+The machine should have nothing else to do. One module per group of rows, with ``NAMES`` and ``measure``, listed in
+`GROUPS`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,12 +26,13 @@ from tests.bench import first_token, long_prompt, report, throughput
 from tests.bench.bench import CONTEXT, SEQUENCES, STEP_MS, Bench, Group
 from tests.bench.processes import Load, Server
 
-GROUPS: tuple[Group, ...] = (throughput, first_token, long_prompt)
-NAMES = tuple(name for group in GROUPS for name in group.NAMES)
+GROUPS = tuple(Group(module.NAMES, module.measure) for module in (throughput, first_token, long_prompt))
+NAMES = tuple(name for group in GROUPS for name in group.names)
 
 
 def main() -> int:
     """Measure what the command line asks for; 1 where a bound is missed and ``--strict`` was given."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped
     options = _options()
     model = locate(options.model, default_models_dir()).path
     repack = _repack_works(model)

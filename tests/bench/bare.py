@@ -1,6 +1,6 @@
 """The bare loop: llama.cpp's batch, decode and sampler chain with nothing around it, to compare with.
 
-    python -m tests.bench.bare MODEL [--sequences 1 8 16] [--tokens 64] [--prompt 32] [--temperature 0]
+    python tests/bench/bare.py MODEL [--sequences 1 8 16] [--tokens 64] [--prompt 32] [--temperature 0]
 
 Prints generated tokens a second by the number of sequences, as JSON.
 """

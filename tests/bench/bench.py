@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import psutil
+from msgspec import Struct
 
 from tests.bench.bare import NEVER, Bare
 from tests.bench.jobs import Ask
@@ -56,10 +56,8 @@ class Bench:
         return {"client": self.load.process, **self.server.processes()}
 
 
-class Group(Protocol):
-    """Rows that are measured together."""
+class Group(Struct, frozen=True):
+    """Rows that are measured together. ``measure`` yields those whose names it is given."""
 
-    NAMES: tuple[str, ...]
-
-    def measure(self, bench: Bench, names: frozenset[str]) -> Iterator[Row]:
-        """Measure the rows with these names."""
+    names: tuple[str, ...]
+    measure: Callable[[Bench, frozenset[str]], Iterator[Row]]

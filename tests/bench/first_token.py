@@ -35,6 +35,7 @@ class Probe(Struct, frozen=True):
 
     @property
     def added(self) -> float:
+        """What is not the engine's."""
         return self.wire - self.engine
 
 

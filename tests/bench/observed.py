@@ -30,7 +30,7 @@ def observe(path: Path) -> None:
         start(run, transaction, started, instance)
         notes.write(json.dumps({"run": run.id, "arrived_at": started.arrived_at, "started_at": started.at}) + "\n")
 
-    LiveRun.start = noted  # type: ignore[method-assign]
+    LiveRun.start = noted  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

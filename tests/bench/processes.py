@@ -82,14 +82,28 @@ class Load:
         self._process.wait(timeout=10)
 
 
+_SELF = "bench"
+
+
 @contextmanager
 def shares(processes: dict[str, psutil.Process]) -> Iterator[dict[str, float]]:
-    """How much of one CPU each process takes in the block, filled in at its end: 1.0 is a whole one."""
+    """How much of one CPU each process takes in the block, filled in at its end: 1.0 is a whole one.
+
+    ``others`` is what the rest of the machine takes, which disturbs; this process does not count.
+    """
     taken: dict[str, float] = {}
-    before, start = {name: _seconds(process) for name, process in processes.items()}, time.monotonic()
+    ours = {**processes, _SELF: psutil.Process()}
+    before, busy, start = {name: _seconds(process) for name, process in ours.items()}, _busy(), time.monotonic()
     yield taken
     wall = time.monotonic() - start
-    taken.update({name: (_seconds(process) - before[name]) / wall for name, process in processes.items()})
+    taken.update({name: (_seconds(process) - before[name]) / wall for name, process in ours.items()})
+    taken["others"] = max(0.0, (_busy() - busy) / wall - sum(taken.values()))
+    del taken[_SELF]
+
+
+def _busy() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
 
 
 def _seconds(process: psutil.Process) -> float:

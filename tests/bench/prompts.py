@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 
 WORDS = tuple(
-    "time people water house world school number night system light story ground river table music paper "
-    "garden window market winter summer morning evening bridge letter island forest mountain village doctor "
-    "teacher student machine engine kitchen street corner picture camera animal horse bird fish tree stone "
-    "iron gold silver bread milk sugar coffee apple orange green yellow white black north south east west".split()
+    """
+    time people water house world school number night system light story ground river table music paper garden
+    window market winter summer morning evening bridge letter island forest mountain village doctor teacher
+    student machine engine kitchen street corner picture camera animal horse bird fish tree stone iron gold
+    silver bread milk sugar coffee apple orange green yellow white black north south east west
+    """.split()  # noqa: SIM905 - a list of so many literals is no better to read
 )
 """Common words, which mostly are one token each."""
 

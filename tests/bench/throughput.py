@@ -36,7 +36,7 @@ class Phase(Struct, frozen=True):
 
 
 class Turn(Struct, frozen=True, kw_only=True):
-    """One turn of both; speeds in tokens a second, shares in CPUs."""
+    """One turn of both; speeds in tokens a second, CPU shares while the wire was busy and while it was not."""
 
     wire: float
     bare: float
@@ -46,6 +46,7 @@ class Turn(Struct, frozen=True, kw_only=True):
 
     @property
     def ratio(self) -> float:
+        """The part of the bare loop's speed that the wire keeps."""
         return self.wire / self.bare
 
 
@@ -93,6 +94,7 @@ def _row(name: str, threads: int, turns: list[Turn]) -> Row:
     ratios = sorted(turn.ratio for turn in turns)
     wire, bare = median(turn.wire for turn in turns), median(turn.bare for turn in turns)
     taken = {part: median(turn.serving[part] for turn in turns) for part in turns[0].serving}
+    disturbed = median(turn.idle["others"] for turn in turns)
     return Row(
         name=name,
         claim=f"output tok/s over the wire ÷ bare loop, {threads} thread{'s' if threads > 1 else ''}",
@@ -101,13 +103,14 @@ def _row(name: str, threads: int, turns: list[Turn]) -> Row:
         at_least=True,
         notes=f"wire {wire:.1f}, bare {bare:.1f} tok/s; {len(turns)} turns of {turns[0].phase.steps} steps: "
         f"{ratios[0]:.3f} … {ratios[-1]:.3f}; CPU share (of one core): "
-        + ", ".join(f"{part} {share:.1%}" for part, share in taken.items()),
+        + ", ".join(f"{part} {share:.1%}" for part, share in taken.items())
+        + f" (others {disturbed:.1%} beside the bare loop)",
         raw=turns,
     )
 
 
 def _idle_row(turns: list[Turn]) -> Row:
-    taken = [sum(turn.idle.values()) for turn in turns]
+    taken = [turn.idle["server"] + turn.idle["engine"] for turn in turns]
     return Row(
         name=IDLE,
         claim="CPU share of server and engine together while idle (bare loop's turns)",

@@ -10,6 +10,7 @@ import pytest
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.store.memory import MemoryStore
 from livethread_server.vocabulary import Vocabulary
+from tests.fakes import UnsteadyStore
 from tests.house import House, closing
 
 
@@ -19,6 +20,19 @@ def vocabulary(model_path: Path) -> Iterator[Vocabulary]:
     vocabulary = Vocabulary.load(model_path)
     yield vocabulary
     vocabulary.close()
+
+
+@pytest.fixture
+def unsteady() -> UnsteadyStore:
+    """The store of `unsteady_house`."""
+    return UnsteadyStore()
+
+
+@pytest.fixture
+async def unsteady_house(vocabulary: Vocabulary, model_path: Path, unsteady: UnsteadyStore) -> AsyncIterator[House]:
+    """A house over a store that fails when the test says so."""
+    async for house in closing(House(unsteady, vocabulary, GrammarCheck(model_path))):
+        yield house
 
 
 @pytest.fixture

@@ -26,3 +26,17 @@ async def test_who_unsubscribed_hears_nothing_more() -> None:
     hub.remove("t", outbox)
     hub.publish(RunDelta(thread="t", run="r", start=0, to=1, text="x"))
     assert outbox.waiting_bytes == 0
+
+
+async def test_who_leaves_or_whose_thread_goes_is_remembered_nowhere() -> None:
+    hub, outbox = Hub(), Outbox(JsonCodec(), 1 << 20)
+    for thread in ("t", "u", "v"):
+        hub.add(thread, outbox)
+    hub.drop("t")
+    hub.remove("u", outbox)
+    assert hub.threads(outbox) == {"v"}
+    hub.leave(outbox)
+    hub.leave(outbox)
+    assert hub.threads(outbox) == frozenset()
+    hub.publish(ThreadResidency(thread="v", residency="live"))
+    assert outbox.waiting_bytes == 0

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from livethread.errors import CommandError, ErrorCode
-from livethread.messages import Append, Delete, Draft, Edit, Insert, Op, Truncate
+from livethread.messages import Append, Delete, Deleted, Draft, Edit, Insert, Inserted, Op, Truncate
 from livethread.model import Principal
 from livethread_server.mutation import Mutation, changes, mutate, plan_undo, undo
 from livethread_server.store.base import Turn
@@ -101,3 +103,25 @@ def test_changes_tell_a_store_exactly_what_differs(ops: list[Op]) -> None:
     kept = {turn.message.id: turn for turn in THREE if turn.message.id not in drop}
     kept |= {turn.message.id: turn for turn in put}
     assert tuple(sorted(kept.values(), key=lambda turn: turn.position)) == after
+
+
+def test_undoing_keeps_what_came_since_behind_what_returns() -> None:
+    after = run(THREE, Truncate("m1"), Append(Draft("user", "", id="new"))).turns
+    since = run(after, Append(Draft("user", "", id="since"))).turns
+    back = undo(since, plan_undo(THREE, after)).turns
+    assert ids(back) == ["m1", "m2", "m3", "since"]
+    assert all(one.position < two.position for one, two in pairwise(back))
+
+
+def test_undoing_brings_a_message_back_to_its_place_though_its_id_was_used_again() -> None:
+    after = run(THREE, Delete("m1"), Append(Draft("user", "again", id="m1"))).turns
+    done = undo(after, plan_undo(THREE, after))
+    assert done.turns == THREE
+    assert [type(op) for op in done.ops] == [Deleted, Inserted]
+
+
+def test_undoing_after_new_positions_were_given_out_keeps_the_order() -> None:
+    tight = (a_turn(100, id="m1"), a_turn(101, id="m2"))
+    after = run(tight, Insert("m2", Draft("user", "", id="n"))).turns
+    since = run(after, Append(Draft("user", "", id="since"))).turns
+    assert ids(undo(since, plan_undo(tight, after)).turns) == ["m1", "m2", "since"]

@@ -56,3 +56,18 @@ async def test_closing_lets_what_waits_go_out_first() -> None:
     outbox.close(CloseCode.SHUTDOWN, "bye")
     assert await waiting == ["last words"]
     assert await outbox.take() == []
+
+
+async def test_one_frame_goes_out_however_large_it_is() -> None:
+    outbox = Outbox(JsonCodec(), 1000)
+    outbox.offer("x" * 5000)
+    assert await outbox.take() == ["x" * 5000]
+    outbox.offer("x" * 5000)
+    assert outbox.closed is None
+
+
+def test_what_waits_is_counted_in_bytes() -> None:
+    outbox = Outbox(JsonCodec(), 1000)
+    outbox.offer("ü")
+    outbox.offer(b"\xff")
+    assert outbox.waiting_bytes == 3

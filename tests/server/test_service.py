@@ -457,6 +457,27 @@ async def test_subscriptions_are_bounded_and_end(house: House) -> None:
     assert len(await guest.heard()) == before
 
 
+async def test_subscriptions_to_deleted_threads_do_not_count(house: House) -> None:
+    guest = house.guest()
+    for number in range(6):
+        await guest.ask(wire.ThreadCreate, thread=f"t{number}")
+        await guest.ask(wire.Subscribe, thread=f"t{number}")
+        await guest.ask(wire.ThreadDelete, thread=f"t{number}")
+
+
+async def test_a_change_of_a_generated_message_keeps_the_context_before_it(house: House) -> None:
+    guest = await house.listener()
+    ok = await guest.ask(wire.Generate, run="r", ops=[USER])
+    prompt = len(house.engine.submitted["r"].tokens)
+    house.engine.start("r")
+    house.engine.say("r", "Hi there", (1, 2, 3))
+    house.engine.finish("r")
+    await guest.next(wire.RunFinished)
+    house.live("t", prompt + 3)
+    edit = {"op": "edit", "message": ok.message, "content": "x"}
+    assert (await guest.ask(wire.Mutate, ops=[edit])).reuse == Reuse(prompt, 3)
+
+
 async def test_runs_are_listed_with_their_positions(house: House) -> None:
     guest = await house.listener()
     for number in range(3):

@@ -87,6 +87,14 @@ async def test_a_slow_thread_holds_up_no_other(doors: OpenHouse) -> None:
         await client.reply(slow)
 
 
+async def test_a_list_sees_what_was_asked_for_before_it(doors: OpenHouse) -> None:
+    async with connected(doors.ws_url) as client:
+        for number in range(3):
+            await client.send("thread.create", thread=f"t{number}")
+        await client.send("thread.create")
+        assert len((await client.ask("thread.list"))["threads"]) == 4
+
+
 async def test_a_second_hello_is_refused_and_the_session_goes_on(doors: OpenHouse) -> None:
     async with connected(doors.ws_url) as client:
         ok = await client.ask("hello", client="test", protocol=1)

@@ -25,6 +25,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 60.0
 """Seconds before the engine is started again: doubled with each death in a row, up to the longest."""
 STOP_SECONDS = 10.0
 """How long the engine may take to end by itself once its pipe is closed."""
+_DEFAULTS = {"GOMP_SPINCOUNT": "10000"}
+"""libgomp's own count lets two engines on the same CPUs slow each other down a hundredfold at its barriers."""
 _PIECE = 1 << 16
 _COMMAND = (sys.executable, "-m", "livethread_server.worker.main")
 
@@ -107,7 +109,7 @@ class Supervisor:
     async def _live(self) -> Life:
         """One life of the process, from its start to its end."""
         life = Life()
-        environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
+        environment = _DEFAULTS | os.environ | {"GGML_NO_BACKTRACE": "1"}
         self._process = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE, env=environment)
         try:
             self.send(self._configure)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from livethread.errors import CommandError, ErrorCode
+from livethread_server.http import http_routes
+from tests.house import House
+
+
+@asynccontextmanager
+async def browsing(house: House, webclient: Path | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    app = Starlette(routes=http_routes(house.service, webclient))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as client:
+        yield client
+
+
+async def test_health_says_what_is_wrong_until_a_generation_would_work(house: House) -> None:
+    async with browsing(house) as client:
+        house.engine.trouble = CommandError(ErrorCode.MODEL_LOADING, "The model is being loaded. Try again.")
+        sick = await client.get("/health")
+        assert sick.status_code == 503
+        assert sick.json() == {"status": "model_loading", "reason": "The model is being loaded. Try again."}
+        house.engine.trouble = None
+        well = await client.get("/health")
+        assert (well.status_code, well.json()) == (200, {"status": "ok"})
+
+
+async def test_the_web_client_is_served_where_it_was_built(house: House, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<title>livethread</title>")
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "app.js").write_text("1")
+    async with browsing(house, tmp_path) as client:
+        assert "livethread" in (await client.get("/")).text
+        assert "javascript" in (await client.get("/assets/app.js")).headers["content-type"]
+        assert (await client.get("/health")).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/assets/", "/%2e%2e/secret", "/..%2fsecret", "//etc/passwd"])
+async def test_nothing_else_is_served(house: House, tmp_path: Path, path: str) -> None:
+    (tmp_path / "secret").write_text("secret")
+    folder = tmp_path / "webclient"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "index.html").write_text("page")
+    async with browsing(house, folder) as client:
+        assert (await client.get(path)).status_code == 404
+
+
+async def test_a_server_without_its_web_client_says_what_to_do(house: House) -> None:
+    async with browsing(house) as client:
+        page = await client.get("/")
+        assert page.status_code == 404
+        assert "make webclient" in page.text
+        assert "/v1/ws" in page.text
+
+
+async def test_only_reading_is_allowed(house: House) -> None:
+    async with browsing(house) as client:
+        assert (await client.post("/health")).status_code == 405

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from livethread.messages import DurableEvent, RunFinished, RunStarted, ThreadMutated
+from livethread.model import STATE_OF_REASON, Principal, Reason, Sampling
+from livethread_server.engine.wire import Delta, Finished, Started
+from livethread_server.live_run import LiveRun
+from livethread_server.mutation import RunUndo, plan_undo
+from livethread_server.placement import place
+from livethread_server.store.base import Turn
+from livethread_server.transaction import Transaction
+from tests.fakes import a_run, a_thread, a_turn
+
+BY = Principal("alice", "Alice")
+USER, OLD = a_turn(1, id="u"), a_turn(2, "old", (9,), id="a", role="assistant")
+BEFORE = (USER, OLD)
+
+
+def as_they_are(content: str, tokens: tuple[int, ...]) -> tuple[int, ...] | None:
+    return tokens
+
+
+def placed(mode: str) -> tuple[LiveRun, Transaction]:
+    """A run on a thread of a user's and an assistant's message, and the transaction behind its acceptance."""
+    put = place(BEFORE, mode, "r", BY, "now")  # type: ignore[arg-type]
+    undo = plan_undo(BEFORE, put.mutation.turns)
+    record = a_run(
+        undo=msgspec.json.encode(RunUndo(undo, undo)),
+        base="old" if mode == "continue" else "",
+        base_tokens=(9,) if mode == "continue" else None,
+    )
+    shown = msgspec.structs.replace(record.run, message=put.message.id, mode=put.mode)
+    run = LiveRun(msgspec.structs.replace(record, run=shown), Sampling(seed=1), Sampling(seed=1), "s")
+    return run, Transaction(a_thread(), put.mutation.turns)
+
+
+def contents(turns: tuple[Turn, ...]) -> list[tuple[str, str, tuple[int, ...] | None]]:
+    return [(turn.message.content, turn.message.state, turn.tokens) for turn in turns]
+
+
+def test_deltas_touch_and_a_snapshot_holds_what_they_said() -> None:
+    run, transaction = placed("reply")
+    assert (run.state, run.snapshot()) == ("queued", None)
+    run.start(transaction, Started(5, 2, 0.0, 0.0), "i")
+    deltas = [run.extend(Delta((1, 2), "One ")), run.extend(Delta((3,), "two"))]
+    assert [(delta.start, delta.to, delta.text) for delta in deltas] == [(0, 2, "One "), (2, 3, "two")]
+    snapshot = run.snapshot()
+    assert snapshot is not None
+    assert (snapshot.start, snapshot.to, snapshot.text, run.state) == (0, 3, "One two", "running")
+
+
+def test_a_start_tells_what_it_was_given_and_costs_no_version() -> None:
+    run, transaction = placed("reply")
+    run.start(transaction, Started(5, 2, 0.0, 0.0), "i")
+    (event,) = transaction.events
+    assert isinstance(event, RunStarted)
+    assert (event.prompt_tokens, event.reused_tokens, event.sampling.seed, event.instance) == (5, 2, 1, "i")
+    assert event.version == a_thread().version
+    assert transaction.turn(run.message).message.state == "streaming"
+    assert transaction.turn(run.message).message.content == ""
+
+
+@pytest.mark.parametrize("reason", STATE_OF_REASON)
+def test_every_reason_leaves_the_message_in_its_state(reason: Reason) -> None:
+    run, transaction = placed("reply")
+    run.extend(Delta((1,), "Hi"))
+    run.finish(transaction, reason, as_they_are, Finished(reason, 4, None, 0.0))
+    assert contents(transaction.turns)[-1] == ("Hi", STATE_OF_REASON[reason], (1,))
+    (event,) = transaction.events
+    assert isinstance(event, RunFinished)
+    assert (event.reason, event.usage.completion_tokens) == (reason, 4)
+    assert event.message == transaction.turns[-1].message
+
+
+def test_going_on_adds_text_and_ids_to_what_was_there() -> None:
+    run, transaction = placed("continue")
+    run.extend(Delta((1, 2), " and new"))
+    run.finish(transaction, "stop", as_they_are)
+    assert contents(transaction.turns)[-1] == ("old and new", "done", (9, 1, 2))
+
+
+def kinds(events: list[DurableEvent]) -> list[type[DurableEvent]]:
+    return [type(event) for event in events]
+
+
+def test_a_regeneration_that_brought_nothing_puts_the_old_message_back_after_its_end() -> None:
+    run, transaction = placed("regenerate")
+    run.finish(transaction, "stop", as_they_are)
+    assert transaction.turns == BEFORE
+    assert kinds(transaction.events) == [RunFinished, ThreadMutated]
+
+
+@pytest.mark.parametrize("mode", ["reply", "continue", "regenerate"])
+@pytest.mark.parametrize("text", ["", "Hi"])
+def test_rolling_back_gives_back_what_was_whatever_was_said(mode: str, text: str) -> None:
+    run, transaction = placed(mode)
+    if text:
+        run.extend(Delta((1,), text))
+    run.finish(transaction, "interrupted", as_they_are)
+    run.roll_back(transaction)
+    assert transaction.turns == BEFORE
+    assert len(transaction.events) == 2
+
+
+def test_a_finished_run_is_kept_with_what_it_said() -> None:
+    run, transaction = placed("reply")
+    run.extend(Delta((1,), "Hi"))
+    run.finish(transaction, "stop", as_they_are)
+    (record,) = transaction.change().runs
+    assert (record.run.state, record.run.reason, record.text, record.tokens) == ("finished", "stop", "Hi", (1,))

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from livethread.errors import CommandError, ErrorCode
+from livethread.model import Sampling
+from livethread_server.engine.grammar import GrammarCheck
+from livethread_server.prompter import Prompter
+from livethread_server.vocabulary import Vocabulary
+from tests.fakes import a_thread, a_turn
+
+USER = a_turn(1, "Hello", id="u")
+EMPTY = a_turn(2, "", id="a", role="assistant", state="queued")
+
+
+@pytest.fixture
+def prompter(vocabulary: Vocabulary, model_path: Path) -> Prompter:
+    return Prompter("smol", vocabulary, GrammarCheck(model_path), 64)
+
+
+def test_only_the_served_model_is_known(prompter: Prompter) -> None:
+    prompter.check_model("smol")
+    with pytest.raises(CommandError, match="'other' is not served here. Choose one of: smol"):
+        prompter.check_model("other")
+
+
+async def test_sampling_is_told_as_asked_and_given_to_the_engine_as_proved(
+    vocabulary: Vocabulary, model_path: Path
+) -> None:
+    grammars = GrammarCheck(model_path)
+    prompter = Prompter("smol", vocabulary, grammars, 64)
+    try:
+        told, proved = await prompter.sampling(a_thread(), Sampling(json_schema={"type": "boolean"}))
+    finally:
+        await grammars.stop()
+    assert (told.json_schema, told.grammar) == ({"type": "boolean"}, None)
+    assert proved.json_schema is None
+    assert "root ::=" in str(proved.grammar)
+    assert proved.seed == told.seed
+
+
+async def test_sampling_without_a_grammar_is_proved_as_it_is(prompter: Prompter) -> None:
+    told, proved = await prompter.sampling(a_thread(sampling=Sampling(top_k=3)), Sampling(seed=1))
+    assert told is proved
+    assert (told.top_k, told.seed) == (3, 1)
+
+
+async def test_a_prompt_is_everything_before_the_message_it_is_for(prompter: Prompter, vocabulary: Vocabulary) -> None:
+    behind = a_turn(3, "later", id="l")
+    prompt = await prompter.prompt(a_thread(), (USER, EMPTY, behind), "a", go_on=False)
+    text = vocabulary.text(prompt.tokens, special=True)
+    assert "Hello" in text
+    assert "later" not in text
+    assert set(prompt.starts) == {"u"}
+
+
+@pytest.mark.parametrize("state", ["cancelled", "interrupted", "failed"])
+async def test_what_was_broken_off_counts_only_where_it_has_text(prompter: Prompter, state: str) -> None:
+    last = a_turn(9, "", id="x", role="assistant", state="queued")
+    plain = await prompter.prompt(a_thread(), (USER, last), "x", go_on=False)
+    empty = a_turn(2, "", id="a", role="assistant", state=state)
+    part = a_turn(2, "Once", id="a", role="assistant", state=state)
+    assert (await prompter.prompt(a_thread(), (USER, empty, last), "x", go_on=False)).tokens == plain.tokens
+    assert "a" in (await prompter.prompt(a_thread(), (USER, part, last), "x", go_on=False)).starts
+
+
+async def test_a_prompt_that_leaves_no_room_for_an_answer_is_refused_with_the_numbers(prompter: Prompter) -> None:
+    with pytest.raises(CommandError) as caught:
+        await prompter.prompt(a_thread(), (a_turn(1, "word " * 100, id="u"), EMPTY), "a", go_on=False)
+    assert caught.value.code is ErrorCode.CONTEXT_OVERFLOW
+    assert caught.value.details["context_tokens"] == 64
+    assert caught.value.details["prompt_tokens"] > 100
+
+
+def test_ids_that_spell_the_content_are_kept_those_that_do_not_are_not(
+    prompter: Prompter, vocabulary: Vocabulary
+) -> None:
+    ids = tuple(vocabulary.tokenize("Hello", special=False))
+    assert prompter.final_tokens("Hello", ids) == ids
+    longer = prompter.final_tokens("Hello you", ids)
+    assert longer is not None
+    assert longer[: len(ids)] == ids
+    assert vocabulary.text(longer) == "Hello you"
+    assert prompter.final_tokens("Bye", ids) is None
