@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -30,15 +30,12 @@ class OpenHouse:
 
     async def outbox(self) -> Outbox:
         """The outbox of the one socket that is, or soon will be, open."""
-        while not self.door._open:
-            await asyncio.sleep(0.01)
+        await _until(lambda: bool(self.door._open))
         return next(iter(self.door._open))
 
     async def emptied(self) -> None:
         """Return once no socket is open."""
-        async with asyncio.timeout(10):
-            while self.door._open:
-                await asyncio.sleep(0.01)
+        await _until(lambda: not self.door._open)
 
 
 @asynccontextmanager
@@ -59,10 +56,9 @@ async def opened(
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=1,
     )
-    server = _Server(config)
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
+    await _until(lambda: server.started)
     try:
         yield OpenHouse(house, door, server.servers[0].sockets[0].getsockname()[1])
     finally:
@@ -70,6 +66,7 @@ async def opened(
         await serving
 
 
-class _Server(uvicorn.Server):
-    def install_signal_handlers(self) -> None:
-        """The test's process keeps its own."""
+async def _until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not done():  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)

@@ -142,8 +142,8 @@ def _serve(settings: Settings) -> None:
 
 async def _run(settings: Settings, model: ModelFile, vocabulary: Vocabulary, listener: socket.socket) -> None:
     app = App(settings, model, vocabulary)
-    await app.start()
     try:
+        await app.start()
         server = _Server(app, _uvicorn_config(app, settings))
         log.info("serving %s on http://%s:%d", model.name, settings.host, settings.port)
         await server.serve(sockets=[listener])

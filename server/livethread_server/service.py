@@ -27,7 +27,7 @@ from livethread_server.runs import Runs
 from livethread_server.session import Session
 from livethread_server.stamps import new_id, now
 from livethread_server.store.base import BadCursor, Store, Taken, Turn
-from livethread_server.threads import Residencies, excerpt, run_snapshot, snapshot
+from livethread_server.threads import Residencies, excerpt, fitting, run_snapshot, snapshot
 from livethread_server.transaction import given
 
 RUNS_SHOWN = 100
@@ -148,6 +148,8 @@ class Service:
     async def _list(self, session: Session, command: wire.ThreadList, answer: Answer) -> None:
         try:
             page = await self._store.list(session.principal.id, command.limit, command.cursor)
+            if (room := fitting(page.threads)) < len(page.threads):
+                page = await self._store.list(session.principal.id, room, command.cursor)
         except BadCursor:
             raise CommandError(
                 ErrorCode.BAD_REQUEST,

@@ -6,6 +6,7 @@ It knows lanes' contents and where KV is; it must never know how threads change.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -69,6 +70,12 @@ def excerpt(thread: Thread, turns: Sequence[Turn], before: str | None, limit: in
     stop = len(turns) if before is None else index_of(turns, before, "before")
     messages = _newest(turns[:stop], limit)
     return msgspec.structs.replace(thread, messages=messages), len(messages) < stop
+
+
+def fitting(threads: Sequence[Thread]) -> int:
+    """How many of the first of ``threads`` fit into 256 KiB; one always does."""
+    sizes = accumulate(len(msgspec.json.encode(thread)) for thread in threads)
+    return max(1, sum(size <= MESSAGE_BYTES for size in sizes))
 
 
 def run_snapshot(lane: Lane) -> RunSnapshot | UnsetType:

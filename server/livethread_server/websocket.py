@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 COMMANDS_IN_FLIGHT = 1024
 """How many commands of one session may wait for their reply; more are refused."""
+BYTES_IN_FLIGHT = 32 << 20
+"""How many bytes of frames those commands may have come in."""
 CLOSE_SECONDS = 5.0
 """How long what still waits may take to be written before the socket is closed."""
 REASON_BYTES = 123
@@ -74,6 +76,7 @@ class _Conversation:
         self._last: dict[str, asyncio.Task[None]] = {}
         self._since: set[asyncio.Task[None]] = set()
         self._commands: set[asyncio.Task[None]] = set()
+        self._bytes = 0
 
     async def run(self) -> None:
         """Until either side closes. Commands under way are carried out to their end."""
@@ -94,14 +97,15 @@ class _Conversation:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return
-            frame = message.get("text")
+            text = message.get("text")
+            frame = message["bytes"] if text is None else text
             try:
-                asked = self._connection.receive(message["bytes"] if frame is None else frame)
+                asked = self._connection.receive(frame)
             except FrameError as error:
                 self._outbox.close(CloseCode.UNDECODABLE, str(error))
                 return
             if isinstance(asked, Command):
-                self._begin(asked)
+                self._begin(asked, len(frame))
             else:
                 self._outbox.offer(asked)
 
@@ -123,20 +127,20 @@ class _Conversation:
 
     # Commands
 
-    def _begin(self, command: Command) -> None:
+    def _begin(self, command: Command, size: int) -> None:
         if isinstance(command, Ping):
             self._reply(command, Empty())
         elif isinstance(command, Hello):
             self._reply(command, self._service.hello(self._session))
         elif isinstance(command, Cancel) and (ok := self._service.cancel(self._session, command)):
             self._reply(command, ok)
-        elif len(self._commands) >= COMMANDS_IN_FLIGHT:
+        elif len(self._commands) >= COMMANDS_IN_FLIGHT or self._bytes + size > BYTES_IN_FLIGHT:
             self._refuse(command, _too_many())
         else:
             self._service.announce(self._session, command)
-            self._start(command)
+            self._start(command, size)
 
-    def _start(self, command: Command) -> None:
+    def _start(self, command: Command, size: int) -> None:
         """Carry a command out behind the last one on each of its threads; one without threads behind all."""
         threads = _threads_of(command)
         before = {self._last[thread] for thread in threads if thread in self._last}
@@ -144,6 +148,8 @@ class _Conversation:
             # The last such command has waited for all before it, so what came since is enough.
             before, self._since = self._since, set()
         task = asyncio.create_task(self._carry_out(command, before))
+        self._bytes += size
+        task.add_done_callback(lambda _: self._took(size))
         for started in (self._commands, self._since):
             started.add(task)
             task.add_done_callback(started.discard)
@@ -161,6 +167,9 @@ class _Conversation:
         except Exception:
             log.exception("session %s: %s failed", self._session.id, type(command).__name__)
             self._refuse(command, _internal())
+
+    def _took(self, size: int) -> None:
+        self._bytes -= size
 
     def _forget(self, thread: str, done: asyncio.Task[None]) -> None:
         if self._last.get(thread) is done:
@@ -196,7 +205,8 @@ def _threads_of(command: Command) -> set[str]:
 def _too_many() -> CommandError:
     return CommandError(
         ErrorCode.RATE_LIMITED,
-        f"{COMMANDS_IN_FLIGHT} commands of this session wait for their reply already. Wait for some of them.",
+        f"As many commands of this session wait for their reply as may: {COMMANDS_IN_FLIGHT}, or {BYTES_IN_FLIGHT} "
+        "bytes of them. Wait for some of them.",
     )
 
 

@@ -40,7 +40,7 @@ def main() -> int:
     with _bench(model, options, repack=repack) as bench:
         names = frozenset(options.rows)
         rows = [row for group in GROUPS for row in group.measure(bench, names)]
-    report.show(rows, Console())
+    report.show(rows, Console(width=max(Console().width, 120)))
     report.write(rows, used, Path(options.json))
     print(f"All figures are in {options.json}.")
     return 1 if options.strict and not all(row.holds for row in rows) else 0

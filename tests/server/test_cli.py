@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from livethread_server.cli import _state_folder
 from livethread_server.settings import SettingsError
 
 
@@ -81,11 +82,9 @@ def test_a_state_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_state_folder_serves_one_server_at_a_time(tmp_path: Path) -> None:
-    from livethread_server.cli import _state_folder
-
-    with _state_folder(tmp_path):
-        with pytest.raises(SettingsError, match="Another server uses"), _state_folder(tmp_path):
-            pass
+    refused = pytest.raises(SettingsError, match="Another server uses")
+    with _state_folder(tmp_path), refused, _state_folder(tmp_path):
+        pass
     with _state_folder(tmp_path):
         pass
 

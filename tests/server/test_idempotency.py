@@ -43,7 +43,7 @@ async def started(command: Generate) -> MemoryStore:
 
 def test_a_commands_id_and_key_do_not_tell_it_from_its_like_but_all_else_does() -> None:
     assert digest_of(ASKED) == digest_of(msgspec.structs.replace(ASKED, id=2, key="other"))
-    other = [
+    other: list[Mutate | Generate] = [
         msgspec.structs.replace(ASKED, thread="u"),
         msgspec.structs.replace(ASKED, ops=(Append(Draft("user", "y")),)),
         Generate(id=1, thread="t", key="k", ops=ASKED.ops),

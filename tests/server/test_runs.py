@@ -136,6 +136,24 @@ async def test_whatever_races_with_a_delete_loses_in_silence(
     assert not caplog.records
 
 
+async def test_whoever_joins_between_queued_and_started_hears_all_that_follows(house: House) -> None:
+    guest, late = await house.listener(), house.guest()
+    house.engine._room = 0
+    await guest.ask(wire.Generate, run="r", ops=[USER])
+    assert (await guest.next(wire.RunQueued)).position == 1
+    joined = await late.ask(wire.Subscribe)
+    assert (joined.run, joined.thread.messages[-1].state) == (UNSET, "queued")
+    house.engine.start("r")
+    house.engine.say("r", "Hi", (1,))
+    house.engine.finish("r")
+    await late.next(wire.RunFinished)
+    assert [type(event) for event in late.told] == [wire.RunStarted, wire.RunDelta, wire.RunFinished]
+    assert [event.seq for event in late.told if isinstance(event, wire.DurableEvent)] == [
+        joined.seq + 1,
+        joined.seq + 2,
+    ]
+
+
 async def test_a_run_whose_thread_is_deleted_while_it_waits_for_the_engine_is_withdrawn(house: House) -> None:
     guest = await house.listener()
     house.engine._room = 0

@@ -72,6 +72,18 @@ async def test_threads_are_listed_by_their_newest_change(house: House) -> None:
     assert (await refused(guest, wire.ThreadList, cursor="nonsense")).details["field"] == "cursor"
 
 
+async def test_a_list_of_large_threads_comes_in_pieces(house: House) -> None:
+    guest = house.guest()
+    for number in range(3):
+        await guest.ask(wire.ThreadCreate, thread=f"t{number}", sampling={"grammar": "#" * 200_000})
+    listed, cursor = [], None
+    for _ in range(3):
+        page = await guest.ask(wire.ThreadList, cursor=cursor)
+        listed += [thread.id for thread in page.threads]
+        cursor = page.cursor
+    assert (listed, cursor) == (["t2", "t1", "t0"], None)
+
+
 async def test_an_update_changes_what_is_given_and_null_clears(house: House) -> None:
     guest = await house.listener(title="A", sampling={"temperature": 0.5})
     ok = await guest.ask(wire.ThreadUpdate, title=None, metadata={"x": 1})

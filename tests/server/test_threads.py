@@ -72,7 +72,7 @@ async def test_a_move_is_told_once_and_cold_is_what_is_not_known() -> None:
     assert residencies.shown(a_thread()).residency == "live"
     residencies.moved(Moved("t", "cold", 0))
     residencies.moved(Moved("t", "cold", 0))
-    told = [ThreadResidency(thread="t", residency=where) for where in ("live", "cold")]  # type: ignore[arg-type]
+    told = [ThreadResidency(thread="t", residency=where) for where in ("live", "cold")]
     assert await outbox.take() == [JsonCodec().encode(event) for event in told]
 
 

@@ -11,6 +11,7 @@ import websockets
 
 from livethread.errors import CloseCode
 from livethread.messages import RunDelta, ThreadMutated, Unsubscribe
+from livethread.model import MESSAGE_BYTES
 from livethread_server import websocket
 from livethread_server.engine.wire import Submit
 from livethread_server.stamps import new_id
@@ -29,8 +30,7 @@ async def doors(house: House) -> AsyncIterator[OpenHouse]:
 
 async def closed(socket: Any) -> tuple[int, str]:
     with pytest.raises(websockets.ConnectionClosed) as caught:
-        while True:
-            await asyncio.wait_for(socket.recv(), 10)
+        await asyncio.wait_for(socket.recv(), 10)
     assert caught.value.rcvd is not None
     return caught.value.rcvd.code, caught.value.rcvd.reason
 
@@ -95,6 +95,17 @@ async def test_a_list_sees_what_was_asked_for_before_it(doors: OpenHouse) -> Non
         assert len((await client.ask("thread.list"))["threads"]) == 4
 
 
+async def test_the_largest_message_is_heard_whatever_its_characters_cost_in_json(doors: OpenHouse) -> None:
+    async with connected(doors.ws_url, "msgpack") as writer, connected(doors.ws_url) as reader:
+        thread = await reader.thread()
+        content = "\x01" * MESSAGE_BYTES
+        op = {"op": "append", "message": {"role": "user", "content": content}}
+        await writer.ask("mutate", thread=thread, ops=[op])
+        assert (await reader.event("thread.mutated"))["ops"][0]["message"]["content"] == content
+        again = await reader.ask("subscribe", thread=thread)
+        assert again["thread"]["messages"][0]["content"] == content
+
+
 async def test_a_second_hello_is_refused_and_the_session_goes_on(doors: OpenHouse) -> None:
     async with connected(doors.ws_url) as client:
         ok = await client.ask("hello", client="test", protocol=1)
@@ -114,10 +125,11 @@ async def test_an_undecodable_frame_ends_the_session_behind_what_waits(doors: Op
         assert reason
 
 
+@pytest.mark.parametrize(("bound", "value"), [("COMMANDS_IN_FLIGHT", 3), ("BYTES_IN_FLIGHT", 150)])
 async def test_too_many_commands_in_flight_are_refused_but_never_a_ping(
-    doors: OpenHouse, monkeypatch: pytest.MonkeyPatch
+    doors: OpenHouse, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
 ) -> None:
-    monkeypatch.setattr(websocket, "COMMANDS_IN_FLIGHT", 3)
+    monkeypatch.setattr(websocket, bound, value)
     async with connected(doors.ws_url) as client:
         await client.ask("thread.create", thread="t")
         async with doors.house.lanes.hold("t", None):

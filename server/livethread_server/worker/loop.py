@@ -64,6 +64,9 @@ class Loop:
         rows, chunks = self._schedule()
         for chunk in chunks:
             self._ingest(chunk)
+        if rows and any(_run(self._slots[chunk.sequence]).completion for chunk in chunks):
+            # A first token need not wait for the others' next ones.
+            self._emit()
         self._generate(rows)
         self._emit()
 
