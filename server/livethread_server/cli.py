@@ -39,6 +39,7 @@ cli = typer.Typer(
     help="Threads that live on the server, with a live llama.cpp context behind them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     add_completion=False,
 )
 
