@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
 from tests.serving import ServerProcess
+
+# OpenMP's waiting OS threads spin; with several engines on few cores they would eat each other's time.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 @pytest.fixture(scope="session")
