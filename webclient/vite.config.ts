@@ -21,6 +21,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     license: { fileName: "assets/licenses.md" },
   },
-  server: { proxy: { "/v1": { target: "http://127.0.0.1:8000", ws: true } } },
+  server: { proxy: { "/v1": { target: "http://127.0.0.1:8000", ws: true, changeOrigin: true, rewriteWsOrigin: true } } },
   test: { include: ["tests/**/*.test.ts"] },
 });

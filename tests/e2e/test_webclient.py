@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
+"""Long, because a machine may be busy with other engines; it costs nothing where all is well."""
 SHORT = {"max_tokens": 12, "temperature": 0}
 ENDLESS = {"max_tokens": 1200, "temperature": 0, "logit_bias": {"0": -1000, "2": -1000}}
 """A reply that no end-of-turn token ends: it runs until somebody stops it."""
@@ -35,6 +37,17 @@ CREATE = """async ([id, sampling, messages, title]) => {
   socket.close();
   if (reply.error) throw new Error(reply.error.message);
 }"""
+
+WATCH_GROWTH = """() => {
+  window.grown = [];
+  const look = () => {
+    const reply = document.querySelector('[data-state="streaming"] .markdown');
+    const text = reply?.textContent.trim();
+    if (text && text !== window.grown.at(-1)) window.grown.push(text);
+  };
+  new MutationObserver(look).observe(document.body, { childList: true, characterData: true, subtree: true });
+}"""
+"""Notes each text that a streaming reply had."""
 
 NewPage = Callable[..., Page]
 
@@ -125,6 +138,11 @@ def text_of(message: Locator) -> str:
     return message.locator(".message-text").inner_text()
 
 
+def letters(text: str) -> str:
+    """The text without its spaces and marks, which Markdown may still change."""
+    return re.sub(r"\W", "", text)
+
+
 def streams(page: Page) -> Locator:
     """Wait until the last message is being written and some of its text is there."""
     message = page.locator('[data-testid="message"][data-state="streaming"]')
@@ -145,9 +163,21 @@ def item(page: Page, thread: str) -> Locator:
 
 
 def test_a_typed_message_gets_a_streamed_answer(page: Page) -> None:
+    thread_with(page, "streamed", {"max_tokens": 40, "temperature": 0})
+    page.evaluate(WATCH_GROWTH)
+    say(page, "Tell a story.")
+    states(page, "done", "done")
+    grown = [letters(text) for text in page.evaluate("window.grown")]
+    assert len(grown) > 2
+    assert all(longer.startswith(shorter) for shorter, longer in itertools.pairwise(grown))
+    assert letters(text_of(messages(page, "assistant"))).startswith(grown[-1])
+
+
+def test_the_first_message_of_a_new_thread_names_it(page: Page) -> None:
     say(page, "Hello! Who are you?")
-    streams(page)
-    page.get_by_test_id("stop").click()
+    expect(messages(page, "assistant").locator(".message-text")).to_have_text(re.compile(r"\w"))
+    page.keyboard.press("Escape")
+    expect(messages(page, "assistant")).to_have_attribute("data-state", re.compile("done|cancelled"))
     expect(messages(page)).to_have_count(2)
     expect(page.get_by_test_id("composer")).to_have_value("")
     expect(page.get_by_test_id("title")).to_have_text("Hello! Who are you?")
@@ -481,6 +511,8 @@ def test_the_client_is_usable_on_a_phone(new_page: NewPage) -> None:
 
 def test_everything_can_be_done_from_the_keyboard(page: Page) -> None:
     keyboard = page.keyboard
+    thread_with(page, "endless", ENDLESS)
+    page.reload()
     expect(page.get_by_test_id("composer")).to_be_focused()
     keyboard.type("One line")
     keyboard.press("Shift+Enter")

@@ -1,7 +1,7 @@
 import { useEffect } from "preact/hooks";
 import { openProblem, openThread } from "../open-thread";
 import { route } from "../route";
-import { settingsOpen, switcherOpen } from "../view";
+import { drawerOpen, settingsOpen, switcherOpen } from "../view";
 import { Announcer } from "./Announcer";
 import { Banner } from "./Banner";
 import { Composer } from "./Composer";
@@ -23,7 +23,7 @@ export function App() {
   return (
     <div class="page">
       <Sidebar />
-      <main class="main">
+      <main class="main" inert={drawerOpen.value}>
         <Banner />
         <Header />
         <Middle />

@@ -16,7 +16,9 @@ export function Sidebar() {
   const box = useRef<HTMLElement>(null);
   const open = drawerOpen.value;
   useEffect(() => {
-    if (open) box.current?.querySelector<HTMLElement>("a, button")?.focus();
+    if (!open) return;
+    box.current?.querySelector<HTMLElement>("a, button")?.focus();
+    return () => document.querySelector<HTMLElement>(".header .menu")?.focus();
   }, [open]);
   return (
     <>
