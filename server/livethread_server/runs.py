@@ -104,6 +104,7 @@ class Runs:
                 tenant=lane.thread.owner,
                 tokens=prompt.tokens,
                 sampling=run.engine_sampling,
+                shared=prompt.shared,
             )
         )
         run.submitted(prompt, outputs)
