@@ -56,6 +56,11 @@ class ReadAhead:
         self._reading: _Wish | None = None
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def wishes(self) -> int:
+        """How many there are, the one that is being rendered included."""
+        return len(self._wishes) + (self._reading is not None)
+
     def want(self, thread: Thread, turns: tuple[Turn, ...], draft: str | None = None) -> None:
         """Have these turns read soon, with a ``draft`` of the next user's message behind them."""
         if self._engine.trouble is not None:
@@ -99,11 +104,12 @@ class ReadAhead:
         self._reading = wish
         try:
             ahead = await self._prompter.ahead(wish.thread, wish.turns, wish.draft)
+            if self._reading is wish and ahead.tokens:
+                self._give(wish, ahead)
         except CommandError:
             return  # what cannot be a prompt yet may become one
-        if self._reading is wish and ahead.tokens:
-            self._give(wish, ahead)
-        self._reading = None
+        finally:
+            self._reading = None
 
     def _give(self, wish: _Wish, ahead: Ahead) -> None:
         lane = self._lanes.peek(wish.thread.id)

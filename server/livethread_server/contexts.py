@@ -51,6 +51,11 @@ class Contexts:
         self._residencies = residencies
         self._ahead = ReadAhead(lanes, engine, prompter)
 
+    @property
+    def wishes(self) -> int:
+        """How many threads wait to be read ahead."""
+        return self._ahead.wishes
+
     async def draft(self, session: Session, command: ReadDraft, answer: Answer) -> None:
         """Have a message read while it is typed."""
         async with self._lanes.hold(command.thread, session.principal) as lane:
