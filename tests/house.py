@@ -20,6 +20,7 @@ from livethread_server.contexts import Contexts
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.outputs import RunOutputs
 from livethread_server.engine.wire import Delta, Finished, Ingest, Moved, Output, Progress, Started, Submit, Warm
+from livethread_server.findings import Findings
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lanes
 from livethread_server.outbox import Outbox
@@ -181,6 +182,7 @@ class House:
         self.runs = Runs(store, lanes, hub, self.engine, prompter, "i_1")
         self.residencies = Residencies(hub)
         self.contexts = Contexts(lanes, hub, self.engine, prompter, self.residencies)
+        self.findings = Findings(store, lanes, self.engine, self.residencies)
         queued = more.get("queued_runs", 8)
         self.service = Service(
             store=store,
@@ -215,6 +217,7 @@ async def closing(house: House) -> AsyncIterator[House]:
     """Use a house and stop its runs after it."""
     await house.store.open()
     yield house
+    await house.findings.stop()
     await house.contexts.stop()
     await house.runs.stop()
     await house.store.close()

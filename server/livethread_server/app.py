@@ -20,6 +20,7 @@ from livethread_server.contexts import Contexts
 from livethread_server.engine.engine import Engine
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.wire import Configure
+from livethread_server.findings import Findings
 from livethread_server.http import http_routes
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lanes
@@ -56,7 +57,8 @@ class App:
         self._runs = Runs(self._store, lanes, hub, self._engine, prompter, instance=new_id("i"))
         residencies = Residencies(hub)
         self._contexts = Contexts(lanes, hub, self._engine, prompter, residencies)
-        self._engine.on_moved = residencies.moved
+        self._findings = Findings(self._store, lanes, self._engine, residencies)
+        self._engine.on_moved = self._findings.moved
         service = Service(
             store=self._store,
             lanes=lanes,
@@ -87,6 +89,7 @@ class App:
 
     async def stop(self) -> None:
         """End all runs, then everything else, in the order of need."""
+        await self._findings.stop()
         await self._contexts.stop()
         await self._runs.stop()
         await self._engine.stop()

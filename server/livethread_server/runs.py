@@ -50,6 +50,9 @@ class RunEngine(Protocol):
     def cancel(self, run: str) -> None:
         """End a run, if it has not ended."""
 
+    def pin(self, thread: str, pinned: bool) -> None:
+        """Keep a thread's context at hand while anything else can go; or no longer."""
+
     async def wait_ready(self) -> None:
         """Return once runs can be submitted; `CommandError` when that will never be."""
 
@@ -107,6 +110,8 @@ class Runs:
                 shared=prompt.shared,
             )
         )
+        if lane.thread.pinned:
+            self._engine.pin(lane.id, True)  # an engine of an earlier start of the server knew it
         run.submitted(prompt, outputs)
         # What the run writes comes behind its prompt.
         starts = {run.message: len(prompt.tokens)} | prompt.starts
