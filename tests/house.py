@@ -91,7 +91,7 @@ class FakeEngine:
     async def stats(self) -> dict[str, Any]:
         if self.trouble is not None:
             raise self.trouble
-        return {"threads": {"live": 1}}
+        return {"threads": {"live": 1}, "tokens": {"live": 60, "ram": 0, "disk": 15, "computed": 25}}
 
     async def wait_ready(self) -> None:
         if self.trouble is not None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import signal
 import socket
@@ -17,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import platformdirs
 import typer
 import uvicorn
 import uvloop
@@ -26,8 +24,10 @@ from livethread.errors import LivethreadError
 from livethread.model import FRAME_BYTES
 from livethread_server import options
 from livethread_server.app import App
+from livethread_server.cache_cli import cache
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
 from livethread_server.settings import Settings, SettingsError, byte_size
+from livethread_server.state_folder import default_state_dir, state_folder
 from livethread_server.tiers import tiers
 from livethread_server.vocabulary import Vocabulary
 
@@ -43,6 +43,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+cli.add_typer(cache, name="cache")
 
 
 @cli.callback()
@@ -65,11 +66,6 @@ def _from_file(context: typer.Context, path: Path | None) -> Path | None:
         raise typer.BadParameter(f"{path} sets {unknown[0]!r}, which is not a setting. Known: {names}.")
     context.default_map = {name.replace("-", "_"): value for name, value in values.items()}
     return path
-
-
-def default_state_dir() -> Path:
-    """Where a server keeps everything unless the operator says otherwise."""
-    return Path(platformdirs.user_state_dir("livethread"))
 
 
 @cli.command()
@@ -150,7 +146,7 @@ def serve(
 
 def _serve(settings: Settings) -> None:
     settings.check()
-    with _state_folder(settings.state_dir), _listening(settings) as listener:
+    with state_folder(settings.state_dir, settings.address), _listening(settings) as listener:
         model = locate(settings.model, settings.models_dir)
         vocabulary = Vocabulary.load(model.path, _text(settings.chat_template, "chat template"))
         if vocabulary.template_source == "chatml":
@@ -164,7 +160,7 @@ async def _run(settings: Settings, build: Callable[[], App], listener: socket.so
     await app.start()
     try:
         server = _Server(app, _uvicorn_config(app, settings))
-        log.info("serving %s on http://%s:%d", app.model, settings.host, settings.port)
+        log.info("serving %s on http://%s", app.model, settings.address)
         await server.serve(sockets=[listener])
     finally:
         await app.stop()
@@ -209,26 +205,6 @@ def _uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-
-
-@contextlib.contextmanager
-def _state_folder(folder: Path) -> Iterator[None]:
-    """The state folder, made if need be, and for this server alone."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise SettingsError(
-            f"The state folder {folder} cannot be used: {error.strerror}. Choose another with --state-dir."
-        ) from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SettingsError(
-                f"Another server uses the state folder {folder}. Stop it, or choose another with --state-dir."
-            ) from None
-        yield
 
 
 @contextlib.contextmanager

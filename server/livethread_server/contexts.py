@@ -85,8 +85,12 @@ class Contexts:
         answer(ResidencyOk(await self._engine.evict(command.thread)))
 
     async def stats(self) -> dict[str, Any]:
-        """What is where, and what it was good for. `CommandError` where the engine cannot be asked."""
-        return await self._engine.stats()
+        """What is where, and what it was good for: the engine's figures, and ``hit_rates``, the parts of all prompts'
+        tokens that came from each place. `CommandError` where the engine cannot be asked."""
+        figures = await self._engine.stats()
+        tokens: dict[str, int] = figures.get("tokens", {})
+        total = sum(tokens.values()) or 1
+        return {**figures, "hit_rates": {source: round(count / total, 4) for source, count in tokens.items()}}
 
     def changed(self, lane: Lane) -> None:
         """A thread was mutated: what is new is read ahead where somebody listens."""

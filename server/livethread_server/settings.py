@@ -56,6 +56,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     allow_origins: tuple[str, ...]
 
     @property
+    def address(self) -> str:
+        """Where the server is reached, such as ``127.0.0.1:8000``."""
+        return f"{_bracketed(self.host)}:{self.port}"
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """The Host names that are ours."""
         return (*LOOPBACK_HOSTS, _bracketed(self.host), *self.allow_hosts)
