@@ -45,6 +45,4 @@ class Questions:
 
 
 def _gone() -> CommandError:
-    return CommandError(
-        ErrorCode.MODEL_UNAVAILABLE, "The engine ended before it answered. Try again when it is back."
-    )
+    return CommandError(ErrorCode.MODEL_UNAVAILABLE, "The engine ended before it answered. Try again when it is back.")
