@@ -182,6 +182,7 @@ class House:
         self.runs = Runs(store, lanes, hub, self.engine, prompter, "i_1")
         self.residencies = Residencies(hub)
         self.contexts = Contexts(lanes, hub, self.engine, prompter, self.residencies)
+        self.runs.on_ended = self.contexts.ended
         self.findings = Findings(store, lanes, self.engine, self.residencies)
         queued = more.get("queued_runs", 8)
         self.service = Service(

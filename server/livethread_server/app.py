@@ -57,6 +57,7 @@ class App:
         self._runs = Runs(self._store, lanes, hub, self._engine, prompter, instance=new_id("i"))
         residencies = Residencies(hub)
         self._contexts = Contexts(lanes, hub, self._engine, prompter, residencies)
+        self._runs.on_ended = self._contexts.ended
         self._findings = Findings(self._store, lanes, self._engine, residencies)
         self._engine.on_moved = self._findings.moved
         service = Service(

@@ -50,6 +50,7 @@ class Contexts:
         self._prompter = prompter
         self._residencies = residencies
         self._ahead = ReadAhead(lanes, engine, prompter)
+        self._later: set[str] = set()
 
     @property
     def wishes(self) -> int:
@@ -93,9 +94,18 @@ class Contexts:
         return {**figures, "hit_rates": {source: round(count / total, 4) for source, count in tokens.items()}}
 
     def changed(self, lane: Lane) -> None:
-        """A thread was mutated: what is new is read ahead where somebody listens."""
-        if self._hub.heard(lane.id) and not lane.runs:
+        """A thread was mutated: what is new is read ahead where somebody listens, once it is known what it
+        stands behind."""
+        if lane.runs:
+            self._later.add(lane.id)
+        elif self._hub.heard(lane.id):
             self._ahead.want(lane.thread, lane.turns)
+
+    def ended(self, lane: Lane) -> None:
+        """A run of the thread has ended."""
+        if lane.id in self._later and not lane.runs:
+            self._later.remove(lane.id)
+            self.changed(lane)
 
     def created(self, thread: Thread) -> None:
         """There is a new thread."""
@@ -109,6 +119,7 @@ class Contexts:
     def forget(self, thread: str) -> None:
         """A thread is gone."""
         self._ahead.drop(thread)
+        self._later.discard(thread)
         self._engine.forget(thread)
 
     async def stop(self) -> None:

@@ -5,6 +5,7 @@ It makes the folders and clears away what a crash left in memory; it must never 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 MEMORY = Path("/dev/shm")
 """A file system in memory on every Linux; files in it survive the engine, not the machine."""
 _DIGESTS = "models.json"
+_PREFIX = "livethread-"
+_LOCK = "lock"
 
 
 class Tiers(Struct, frozen=True):
@@ -38,8 +41,8 @@ class Tiers(Struct, frozen=True):
 
 @contextmanager
 def tiers(settings: Settings, model: Path, memory: Path = MEMORY) -> Iterator[Tiers]:
-    """The tiers that the settings ask for. What is in memory goes at the end; only the one server that has locked
-    the state folder may be here."""
+    """The tiers that the settings ask for. What is in memory goes at the end, and what dead servers left there at
+    the beginning. `SettingsError` where a folder cannot be made or written."""
     try:
         digest = model_digest(model, settings.state_dir / _DIGESTS)
     except OSError as error:
@@ -83,22 +86,36 @@ def _ram_folder(settings: Settings, memory: Path) -> Iterator[Path | None]:
     if not settings.ram_cache:
         yield None
         return
-    prefix = f"livethread-{_name_of(settings.state_dir)}-"
     if not (memory.is_dir() and os.access(memory, os.W_OK)):
         log.warning("There is no %s to keep contexts in: what is not live goes to disk at once.", memory)
         yield None
         return
-    for leftover in memory.glob(f"{prefix}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=memory))  # for this user alone: mode 0700
+    for leftover in memory.glob(f"{_PREFIX}*"):
+        _clear(leftover)
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=memory))  # for this user alone: mode 0700
+    except OSError as error:
+        raise SettingsError(
+            f"No folder can be made in {memory}: {error.strerror}. Make room there, or use --ram-cache 0."
+        ) from None
+    with (made / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Only what is locked gets a name that others look for.
+        folder = made.rename(memory / made.name.removeprefix("."))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _name_of(state_dir: Path) -> str:
-    return hashlib.blake2b(os.fsencode(state_dir.resolve()), digest_size=8).hexdigest()
+def _clear(leftover: Path) -> None:
+    """Remove a folder unless its server is alive, or it is somebody else's."""
+    try:
+        with (leftover / _LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(leftover, ignore_errors=True)
+    except OSError:
+        return
 
 
 def _affordable(asked: int, folder: Path) -> int:

@@ -85,6 +85,20 @@ async def test_a_run_takes_the_place_of_reading_ahead(house: House) -> None:
     assert house.engine.ingested == []
 
 
+async def test_what_was_appended_behind_a_reply_is_read_when_the_reply_is_there(house: House) -> None:
+    guest = await house.listener(messages=[{"role": "user", "content": "Hello"}])
+    await guest.ask(wire.Generate, run="r")
+    await guest.ask(wire.Mutate, ops=[append("And then?")])
+    assert not house.contexts.wishes
+    house.engine.start("r")
+    house.engine.say("r", "Good day.", (1,))
+    house.engine.finish("r")
+    await guest.next(wire.RunFinished)
+    (text,) = await told(house)
+    assert "Good day." in text
+    assert "And then?" in text
+
+
 async def test_a_draft_is_read_as_the_next_message_but_for_its_last_tokens(house: House) -> None:
     guest = await house.listener()
     draft = "Tell me about the great wall of China"

@@ -47,15 +47,17 @@ def test_what_is_in_memory_is_ours_alone_and_goes_at_the_end(asked: Settings, mo
 def test_what_a_crash_left_in_memory_is_cleared_and_other_servers_are_left_alone(
     asked: Settings, model: Path, memory: Path, tmp_path: Path
 ) -> None:
-    crashed = tiers(asked, model, memory)
-    left = Path(crashed.__enter__().ram_dir)
+    left, strange = memory / "livethread-crashed", memory / "livethread-of-another-kind"
+    for folder in (left, strange):
+        (folder / "chunks").mkdir(parents=True)
+    (left / "lock").write_text("")
     (tmp_path / "other").mkdir()
     with tiers(settings(state_dir=tmp_path / "other", ram_cache=1), model, memory) as other:
-        assert left.exists()
+        assert not left.exists()
         with tiers(asked, model, memory) as found:
-            assert not left.exists()
-            assert Path(found.ram_dir) != left
+            assert Path(found.ram_dir) != Path(other.ram_dir)
             assert Path(other.ram_dir).exists()
+    assert list(memory.iterdir()) == [strange]
 
 
 def test_without_a_file_system_in_memory_there_is_no_such_tier_and_the_log_says_so(
