@@ -267,6 +267,15 @@ class _Session:
         await self.fake.durable(wire.ThreadMutated, thread.id, 1, ops=ops, by=NOBODY, updated_at=TIME)
         self.fake.runs[run] = asyncio.create_task(self.fake.run(thread.id, run, place))
 
+    async def _readdraft(self, command: wire.ReadDraft) -> None:
+        await self._ok(command, wire.Empty())
+
+    async def _warm(self, command: wire.Warm) -> None:
+        await self._ok(command, wire.ResidencyOk("live"))
+
+    async def _evict(self, command: wire.Evict) -> None:
+        await self._ok(command, wire.ResidencyOk("disk"))
+
     async def _cancel(self, command: wire.Cancel) -> None:
         over = self.fake.runs[command.run].done()
         await self._ok(command, wire.CancelOk(command.run, "finished" if over else "running"))

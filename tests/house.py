@@ -14,11 +14,13 @@ from livethread import messages as wire
 from livethread.codec import JsonCodec, to_event
 from livethread.errors import CommandError
 from livethread.messages import Command, Event, Limits
-from livethread.model import Principal, Reason
+from livethread.model import Principal, Reason, Residency
 from livethread_server.acceptance import Acceptance
+from livethread_server.contexts import Contexts
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.outputs import RunOutputs
-from livethread_server.engine.wire import Delta, Finished, Moved, Output, Progress, Started, Submit
+from livethread_server.engine.wire import Delta, Finished, Ingest, Moved, Output, Progress, Started, Submit, Warm
+from livethread_server.findings import Findings
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lanes
 from livethread_server.outbox import Outbox
@@ -42,6 +44,11 @@ class FakeEngine:
         self.submitted: dict[str, Submit] = {}
         self.cancelled: list[str] = []
         self.forgotten: list[str] = []
+        self.ingested: list[Ingest] = []
+        self.pinned: dict[str, bool] = {}
+        self.warmed: list[Warm] = []
+        self.evicted: list[str] = []
+        self.settles: Residency | None = None
         self._outputs: dict[str, RunOutputs] = {}
         self._room = room
 
@@ -63,6 +70,29 @@ class FakeEngine:
     def forget(self, thread: str) -> None:
         self.forgotten.append(thread)
 
+    def ingest(self, thread: str, tenant: str, tokens: tuple[int, ...], *, shared: int = 0) -> None:
+        self.ingested.append(Ingest(thread=thread, tenant=tenant, tokens=tokens, shared=shared))
+
+    def pin(self, thread: str, pinned: bool) -> None:
+        self.pinned[thread] = pinned
+
+    async def warm(self, thread: str, tenant: str, tokens: tuple[int, ...], *, shared: int = 0) -> Residency:
+        if self.trouble is not None:
+            raise self.trouble
+        self.warmed.append(Warm(ask=0, thread=thread, tenant=tenant, tokens=tokens, shared=shared))
+        return self.settles or "live"
+
+    async def evict(self, thread: str) -> Residency:
+        if self.trouble is not None:
+            raise self.trouble
+        self.evicted.append(thread)
+        return self.settles or "disk"
+
+    async def stats(self) -> dict[str, Any]:
+        if self.trouble is not None:
+            raise self.trouble
+        return {"threads": {"live": 1}, "tokens": {"live": 60, "ram": 0, "disk": 15, "computed": 25}}
+
     async def wait_ready(self) -> None:
         if self.trouble is not None:
             raise self.trouble
@@ -77,7 +107,7 @@ class FakeEngine:
 
     def start(self, run: str, reused: int = 0) -> None:
         moment = time.monotonic()
-        self._put(run, started=Started(len(self.submitted[run].tokens), reused, moment, moment))
+        self._put(run, started=Started(len(self.submitted[run].tokens), reused, moment, moment, live=reused))
 
     def progress(self, run: str, processed: int, total: int) -> None:
         self._put(run, progress=Progress(0, processed, total))
@@ -148,9 +178,12 @@ class House:
         self.vocabulary, self.grammars = vocabulary, grammars
         self.engine = FakeEngine(more.get("room", 100))
         self.hub, self.lanes = hub, lanes = Hub(), Lanes(store, more.get("lanes", 100))
-        prompter = Prompter("smol", vocabulary, grammars, more.get("context", 2048))
+        prompter = Prompter("smol", vocabulary, grammars, more.get("context", 2048), more.get("system_prompt", ""))
         self.runs = Runs(store, lanes, hub, self.engine, prompter, "i_1")
         self.residencies = Residencies(hub)
+        self.contexts = Contexts(lanes, hub, self.engine, prompter, self.residencies)
+        self.runs.on_ended = self.contexts.ended
+        self.findings = Findings(store, lanes, self.engine, self.residencies)
         queued = more.get("queued_runs", 8)
         self.service = Service(
             store=store,
@@ -159,6 +192,7 @@ class House:
             runs=self.runs,
             acceptance=Acceptance(store, lanes, self.runs, self.engine, prompter, queued),
             prompter=prompter,
+            contexts=self.contexts,
             residencies=self.residencies,
             engine=self.engine,
             identity=("livethread", "0"),
@@ -184,5 +218,7 @@ async def closing(house: House) -> AsyncIterator[House]:
     """Use a house and stop its runs after it."""
     await house.store.open()
     yield house
+    await house.findings.stop()
+    await house.contexts.stop()
     await house.runs.stop()
     await house.store.close()

@@ -23,6 +23,7 @@ from livethread.messages import (
     Insert,
     Mutate,
     Op,
+    ReadDraft,
     ThreadCreate,
     ThreadUpdate,
 )
@@ -43,6 +44,8 @@ def check(command: Command) -> None:
     """Refuse what the types let through: ``bad_request`` or ``too_large``, naming the field."""
     if isinstance(command, Mutate | Generate):
         _check_ops(command.ops)
+    if isinstance(command, ReadDraft):
+        _check_content("text", command.text)
     if isinstance(command, ThreadCreate):
         for index, draft in enumerate(command.messages):
             _check_draft(f"messages[{index}]", draft)

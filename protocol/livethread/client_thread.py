@@ -25,12 +25,15 @@ from livethread.messages import (
     Edit,
     Empty,
     Event,
+    Evict,
     Generate,
     IfBusyGenerate,
     IfBusyMutate,
     Mutate,
     MutateOk,
     Op,
+    ReadDraft,
+    ResidencyOk,
     Runs,
     RunsOk,
     Subscribe,
@@ -45,8 +48,9 @@ from livethread.messages import (
     Truncate,
     Unsubscribe,
     VersionOk,
+    Warm,
 )
-from livethread.model import Message, Metadata, Mode, Role, Run, Sampling, Thread
+from livethread.model import Message, Metadata, Mode, Residency, Role, Run, Sampling, Thread
 from livethread.replica import apply, begin
 from livethread.run_stream import RunStream
 
@@ -199,6 +203,20 @@ class ClientThread:
     async def delete(self) -> None:
         """Delete the thread on the server, with everything that is kept of it."""
         await self.client.call(ThreadDelete(id=0, thread=self.id), Empty)
+
+    # The thread's context
+
+    async def draft(self, text: str) -> None:
+        """Have the model read ahead what a person is typing as the next message; it is not kept."""
+        await self.client.call(ReadDraft(id=0, thread=self.id, text=text), Empty)
+
+    async def warm(self) -> Residency:
+        """Make the thread's context live; where it is then."""
+        return (await self.client.call(Warm(id=0, thread=self.id), ResidencyOk)).residency
+
+    async def evict(self) -> Residency:
+        """Put the thread's context on disk, from where it can be restored; where it is then."""
+        return (await self.client.call(Evict(id=0, thread=self.id), ResidencyOk)).residency
 
     # Looking at the thread
 

@@ -26,6 +26,7 @@ from livethread.model import (
     Run,
     RunState,
     Sampling,
+    Sources,
     Thread,
     Timings,
     Usage,
@@ -190,6 +191,12 @@ class SubscribeOk(Struct, frozen=True, kw_only=True):
     run: RunSnapshot | UnsetType = UNSET
 
 
+class ResidencyOk(Struct, frozen=True):
+    """Where the thread's context is now."""
+
+    residency: Residency
+
+
 class Reuse(Struct, frozen=True):
     """How much of a live context a mutation keeps: tokens before the change, and tokens behind it."""
 
@@ -329,6 +336,24 @@ class Generate(ThreadCommand, frozen=True, kw_only=True, tag="generate"):
     key: Key | None = None
 
 
+class ReadDraft(ThreadCommand, frozen=True, kw_only=True, tag="draft"):
+    """What a person is typing as the next message: the model reads it ahead. Never stored, never told."""
+
+    text: str
+
+
+class Warm(ThreadCommand, frozen=True, kw_only=True, tag="warm"):
+    """Make the thread's context live."""
+
+    Ok: ClassVar[type[Struct]] = ResidencyOk
+
+
+class Evict(ThreadCommand, frozen=True, kw_only=True, tag="evict"):
+    """Put the thread's context on disk; answered once it can be restored from there."""
+
+    Ok: ClassVar[type[Struct]] = ResidencyOk
+
+
 class Cancel(Command, frozen=True, kw_only=True, tag="cancel"):
     """End a run. It never waits for anything, and may be sent again."""
 
@@ -356,6 +381,9 @@ COMMANDS: dict[str, type[Command]] = {
         Unsubscribe,
         Mutate,
         Generate,
+        ReadDraft,
+        Warm,
+        Evict,
         Cancel,
         Runs,
     )
@@ -442,12 +470,18 @@ class RunQueued(DurableEvent, frozen=True, kw_only=True, tag="run.queued"):
 
 
 class RunStarted(DurableEvent, frozen=True, kw_only=True, tag="run.started"):
+    """``sources`` says where the reused tokens came from, ``dropped`` how many of the oldest messages were
+    left out of the prompt.
+    """
+
     run: str
     message: str
     model: str
     instance: str
     prompt_tokens: int
     reused_tokens: int
+    sources: Sources = Sources()
+    dropped: int = 0
     sampling: Sampling
     by: Principal
 

@@ -109,6 +109,14 @@ class Usage(Struct, frozen=True):
     reused_tokens: int
 
 
+class Sources(Struct, frozen=True):
+    """Where the reused tokens of one run's prompt came from, in tokens: live contexts, memory, or disk."""
+
+    live: int = 0
+    ram: int = 0
+    disk: int = 0
+
+
 class Timings(Struct, frozen=True):
     """Milliseconds of one run.
 

@@ -16,9 +16,11 @@ from livethread.messages import Limits
 from livethread.model import FRAME_BYTES, MESSAGE_BYTES
 from livethread_server.acceptance import Acceptance
 from livethread_server.access import AccessControl, AsgiApp
+from livethread_server.contexts import Contexts
 from livethread_server.engine.engine import Engine
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.wire import Configure
+from livethread_server.findings import Findings
 from livethread_server.http import http_routes
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lanes
@@ -32,6 +34,7 @@ from livethread_server.store.base import Store
 from livethread_server.store.memory import MemoryStore
 from livethread_server.store.sql import SqlStore
 from livethread_server.threads import Residencies
+from livethread_server.tiers import Tiers
 from livethread_server.vocabulary import Vocabulary
 from livethread_server.websocket import WebSocketDoor
 
@@ -42,17 +45,21 @@ LANES = 1024
 class App:
     """A whole server but its socket: `asgi` is what uvicorn runs between `start` and `stop`."""
 
-    def __init__(self, settings: Settings, model: ModelFile, vocabulary: Vocabulary) -> None:
+    def __init__(self, settings: Settings, model: ModelFile, vocabulary: Vocabulary, tiers: Tiers) -> None:
+        self.model = model.name
         context = min(settings.context, vocabulary.trained_context)
         self._vocabulary = vocabulary
         self._store = open_store(settings)
-        self._engine = Engine(_configure(settings, model, context), queued_runs=settings.queued_runs)
+        self._engine = Engine(_configure(settings, model, context, tiers), queued_runs=settings.queued_runs)
         self._grammars = GrammarCheck(model.path)
         hub, lanes = Hub(), Lanes(self._store, LANES)
-        prompter = Prompter(model.name, vocabulary, self._grammars, context)
+        prompter = Prompter(model.name, vocabulary, self._grammars, context, settings.system_prompt)
         self._runs = Runs(self._store, lanes, hub, self._engine, prompter, instance=new_id("i"))
         residencies = Residencies(hub)
-        self._engine.on_moved = residencies.moved
+        self._contexts = Contexts(lanes, hub, self._engine, prompter, residencies)
+        self._runs.on_ended = self._contexts.ended
+        self._findings = Findings(self._store, lanes, self._engine, residencies)
+        self._engine.on_moved = self._findings.moved
         service = Service(
             store=self._store,
             lanes=lanes,
@@ -60,6 +67,7 @@ class App:
             runs=self._runs,
             acceptance=Acceptance(self._store, lanes, self._runs, self._engine, prompter, settings.queued_runs),
             prompter=prompter,
+            contexts=self._contexts,
             residencies=residencies,
             engine=self._engine,
             identity=("livethread", importlib.metadata.version("livethread")),
@@ -82,6 +90,8 @@ class App:
 
     async def stop(self) -> None:
         """End all runs, then everything else, in the order of need."""
+        await self._findings.stop()
+        await self._contexts.stop()
         await self._runs.stop()
         await self._engine.stop()
         await self._grammars.stop()
@@ -103,7 +113,7 @@ def webclient_folder() -> Path | None:
     return next((folder for folder in folders if (folder / "index.html").is_file()), None)
 
 
-def _configure(settings: Settings, model: ModelFile, context: int) -> Configure:
+def _configure(settings: Settings, model: ModelFile, context: int, tiers: Tiers) -> Configure:
     return Configure(
         model_path=str(model.path),
         context=context,
@@ -114,6 +124,14 @@ def _configure(settings: Settings, model: ModelFile, context: int) -> Configure:
         threads=settings.threads,
         step_ms=settings.step_ms,
         gpu_layers=settings.gpu_layers,
+        cells=settings.kv_cells,
+        cache_dir=tiers.cache_dir,
+        ram_dir=tiers.ram_dir,
+        disk_bytes=tiers.disk_bytes,
+        ram_bytes=tiers.ram_bytes,
+        idle_after=settings.idle_after,
+        model_digest=tiers.model_digest,
+        ingest_tokens=settings.ingest_tokens,
     )
 
 

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import signal
 import socket
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import platformdirs
 import typer
 import uvicorn
 import uvloop
@@ -25,8 +24,11 @@ from livethread.errors import LivethreadError
 from livethread.model import FRAME_BYTES
 from livethread_server import options
 from livethread_server.app import App
-from livethread_server.models import DEFAULT_MODEL, ModelFile, default_models_dir, locate
-from livethread_server.settings import Settings, SettingsError
+from livethread_server.cache_cli import cache
+from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
+from livethread_server.settings import Settings, SettingsError, byte_size
+from livethread_server.state_folder import default_state_dir, state_folder
+from livethread_server.tiers import tiers
 from livethread_server.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ cli = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
+cli.add_typer(cache, name="cache")
 
 
 @cli.callback()
@@ -84,8 +87,14 @@ def serve(
     model: options.Model = DEFAULT_MODEL,
     context: options.Context = 4096,
     sequences: options.Sequences = 16,
+    kv_cells: options.KvCells = 0,
+    ram_cache: options.RamCache = "1GiB",
+    disk_cache: options.DiskCache = "8GiB",
+    idle_after: options.IdleAfter = 300.0,
+    ingest_tokens: options.IngestTokens = 16384,
     store: options.StoreUrl = "sqlite",
     chat_template: options.ChatTemplate = None,
+    system_prompt: options.SystemPrompt = None,
     layout: options.LayoutName = "split",
     flash_attention: options.FlashAttention = False,
     repack: options.Repack = True,
@@ -101,29 +110,35 @@ def serve(
 ) -> None:
     """Serve threads on a WebSocket, and the web client beside it."""
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings(
-        host=host,
-        port=port,
-        state_dir=state_dir or Path(platformdirs.user_state_dir("livethread")),
-        models_dir=models_dir or default_models_dir(),
-        model=model,
-        context=context,
-        sequences=sequences,
-        store=store,
-        chat_template=chat_template,
-        layout=layout,
-        flash_attention=flash_attention,
-        repack=repack,
-        threads=threads,
-        gpu_layers=gpu_layers,
-        step_ms=step_ms,
-        queued_runs=queued_runs,
-        subscriptions=subscriptions,
-        outbox_bytes=outbox_bytes,
-        allow_hosts=tuple(allow_host or ()),
-        allow_origins=tuple(allow_origin or ()),
-    )
     try:
+        settings = Settings(
+            host=host,
+            port=port,
+            state_dir=state_dir or default_state_dir(),
+            models_dir=models_dir or default_models_dir(),
+            model=model,
+            context=context,
+            sequences=sequences,
+            kv_cells=kv_cells,
+            ram_cache=byte_size("--ram-cache", ram_cache),
+            disk_cache=byte_size("--disk-cache", disk_cache),
+            idle_after=idle_after,
+            ingest_tokens=ingest_tokens,
+            store=store,
+            chat_template=chat_template,
+            system_prompt=_text(system_prompt, "system prompt") or "",
+            layout=layout,
+            flash_attention=flash_attention,
+            repack=repack,
+            threads=threads,
+            gpu_layers=gpu_layers,
+            step_ms=step_ms,
+            queued_runs=queued_runs,
+            subscriptions=subscriptions,
+            outbox_bytes=outbox_bytes,
+            allow_hosts=tuple(allow_host or ()),
+            allow_origins=tuple(allow_origin or ()),
+        )
         _serve(settings)
     except LivethreadError as error:
         typer.echo(f"livethread: {error}", err=True)
@@ -132,21 +147,21 @@ def serve(
 
 def _serve(settings: Settings) -> None:
     settings.check()
-    with _state_folder(settings.state_dir), _listening(settings) as listener:
+    with state_folder(settings.state_dir, settings.address), _listening(settings) as listener:
         model = locate(settings.model, settings.models_dir)
-        vocabulary = Vocabulary.load(model.path, _template(settings.chat_template))
+        vocabulary = Vocabulary.load(model.path, _text(settings.chat_template, "chat template"))
         if vocabulary.template_source == "chatml":
             log.warning("%s has no chat template; ChatML is used. Give its own with --chat-template FILE.", model.name)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings, model, vocabulary, listener))
+        with tiers(settings, model.path) as kept, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings, partial(App, settings, model, vocabulary, kept), listener))
 
 
-async def _run(settings: Settings, model: ModelFile, vocabulary: Vocabulary, listener: socket.socket) -> None:
-    app = App(settings, model, vocabulary)
+async def _run(settings: Settings, build: Callable[[], App], listener: socket.socket) -> None:
+    app = build()
     try:
         await app.start()
         server = _Server(app, _uvicorn_config(app, settings))
-        log.info("serving %s on http://%s:%d", model.name, settings.host, settings.port)
+        log.info("serving %s on http://%s", app.model, settings.address)
         await server.serve(sockets=[listener])
     finally:
         await app.stop()
@@ -194,26 +209,6 @@ def _uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:
 
 
 @contextlib.contextmanager
-def _state_folder(folder: Path) -> Iterator[None]:
-    """The state folder, made if need be, and for this server alone."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise SettingsError(
-            f"The state folder {folder} cannot be used: {error.strerror}. Choose another with --state-dir."
-        ) from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SettingsError(
-                f"Another server uses the state folder {folder}. Stop it, or choose another with --state-dir."
-            ) from None
-        yield
-
-
-@contextlib.contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
     host = settings.host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -227,13 +222,13 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         yield listener
 
 
-def _template(path: Path | None) -> str | None:
+def _text(path: Path | None, what: str) -> str | None:
     if path is None:
         return None
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The chat template {path} cannot be read: {error}.") from None
+        raise SettingsError(f"The {what} {path} cannot be read: {error}.") from None
 
 
 def main() -> None:

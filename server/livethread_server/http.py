@@ -1,4 +1,4 @@
-"""The HTTP door: health, and the web client's files.
+"""The HTTP door: health, figures, and the web client's files.
 
 It must never know what a command does.
 """
@@ -12,17 +12,24 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from livethread.errors import CommandError
 from livethread_server.service import Service
 
 
 def http_routes(service: Service, webclient: Path | None) -> list[BaseRoute]:
-    """``GET /health`` and, where they were built, the web client's files at ``/``."""
+    """``GET /health``, ``GET /v1/stats`` and, where they were built, the web client's files at ``/``."""
 
     async def health(request: Request) -> Response:
         trouble = service.trouble
         if trouble is None:
             return JSONResponse({"status": "ok"})
         return JSONResponse({"status": trouble.code, "reason": trouble.message}, status_code=503)
+
+    async def stats(request: Request) -> Response:
+        try:
+            return JSONResponse(await service.stats())
+        except CommandError as error:
+            return JSONResponse({"status": error.code, "reason": error.message}, status_code=503)
 
     async def no_webclient(request: Request) -> Response:
         return PlainTextResponse(
@@ -31,7 +38,7 @@ def http_routes(service: Service, webclient: Path | None) -> list[BaseRoute]:
             status_code=404,
         )
 
-    routes: list[BaseRoute] = [Route("/health", health)]
+    routes: list[BaseRoute] = [Route("/health", health), Route("/v1/stats", stats)]
     if webclient is None:
         return [*routes, Route("/", no_webclient)]
     return [*routes, Mount("/", StaticFiles(directory=webclient, html=True))]

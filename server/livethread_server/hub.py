@@ -46,6 +46,10 @@ class Hub:
         """The threads whose events ``outbox`` gets."""
         return frozenset(self._threads.get(outbox, ()))
 
+    def heard(self, thread: str) -> bool:
+        """Whether anybody gets the events of ``thread``."""
+        return thread in self._outboxes
+
     def publish(self, event: Event) -> None:
         """Offer ``event`` to every subscriber of its thread."""
         frames: dict[str, Frame] = {}

@@ -73,6 +73,10 @@ class Lanes:
         finally:
             self._leave(lane)
 
+    def peek(self, thread: str) -> Lane | None:
+        """The lane of a thread where there is one, not held: what it says may be changed at any moment."""
+        return self._lanes.get(thread)
+
     async def commit(self, lane: Lane, transaction: Transaction) -> None:
         """Store a transaction of a held lane and make it what the lane holds."""
         await self._store_change(lane, self._commit(lane, transaction))

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from livethread.messages import ErrorBody, RunDelta, RunFinished, RunSnapshot, RunStarted
-from livethread.model import STATE_OF_REASON, Message, Reason, Run, RunState, Sampling, Timings, Usage
+from livethread.model import STATE_OF_REASON, Message, Reason, Run, RunState, Sampling, Sources, Timings, Usage
 from livethread_server.engine.wire import Delta, Finished, Output, Started
 from livethread_server.mutation import RunUndo, Undo, undo
 from livethread_server.prompt import Prompt
@@ -58,6 +58,7 @@ class LiveRun:
         self.tokens: list[int] = list(record.tokens)
         self.accepted_at = time.monotonic()
         self.started: Started | None = None
+        self.dropped = 0
         self.first_at: float | None = None
         self.flushed_at = self.accepted_at
 
@@ -93,7 +94,7 @@ class LiveRun:
 
     def submitted(self, prompt: Prompt, outputs: Outputs) -> None:
         """The engine has it. A message that it goes on with has the ids that the prompt gave it."""
-        self.outputs = outputs
+        self.outputs, self.dropped = outputs, prompt.dropped
         if self.record.base and self.record.base_tokens is None:
             ids = prompt.tokens[prompt.starts[self.message] : prompt.ends[self.message]]
             self.record = msgspec.structs.replace(self.record, base_tokens=ids)
@@ -112,6 +113,8 @@ class LiveRun:
             instance=instance,
             prompt_tokens=started.prompt,
             reused_tokens=started.reused,
+            sources=Sources(started.live, started.ram, started.disk),
+            dropped=self.dropped,
             sampling=self.told_sampling,
             by=self.record.run.by,
         )

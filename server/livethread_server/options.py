@@ -37,6 +37,24 @@ Context = Annotated[
     _option("context", min=64, max=1 << 20, help="Tokens of a thread's context; the model's own limit holds too."),
 ]
 Sequences = Annotated[int, _option("sequences", min=1, max=250, help="Threads with a live context, and runs at once.")]
+KvCells = Annotated[
+    int,
+    _option("kv-cells", min=0, max=1 << 26, help="KV cells of all live contexts together; 0 for sequences × context."),
+]
+RamCache = Annotated[
+    str, _option("ram-cache", help="Bytes of contexts kept in memory beside the live ones; 0 for none.")
+]
+DiskCache = Annotated[str, _option("disk-cache", help="Bytes of contexts kept in the state folder; 0 for none.")]
+IdleAfter = Annotated[
+    float, _option("idle-after", min=0, max=1e9, help="Seconds without a run after which a context is not kept live.")
+]
+IngestTokens = Annotated[
+    int, _option("ingest-tokens", min=0, max=1 << 26, help="Tokens that may be held live for what was read ahead.")
+]
+SystemPrompt = Annotated[
+    Path | None,
+    _option("system-prompt", help="A file with the system prompt of new threads that bring none; its KV is shared."),
+]
 StoreUrl = Annotated[str, _option("store", help="Where threads are kept: 'sqlite' (in the state folder) or 'memory'.")]
 ChatTemplate = Annotated[
     Path | None, _option("chat-template", help="A Jinja chat template to use instead of the model's own.")

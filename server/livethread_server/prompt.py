@@ -30,12 +30,15 @@ class PromptTurn(Struct, frozen=True):
 class Prompt(Struct, frozen=True):
     """``tokens`` to feed. ``starts`` and ``ends`` say for every message where its content begins and ends
     in them, the end exclusive. A message that the template leaves out stands, with no tokens, at the end of the
-    one before it; a change of it keeps no more than that.
+    one before it; a change of it keeps no more than that. ``dropped`` of the oldest messages were left out for
+    want of room. The first ``shared`` tokens are the operator's own, the same for everybody.
     """
 
     tokens: tuple[int, ...]
     starts: dict[str, int]
     ends: dict[str, int]
+    dropped: int = 0
+    shared: int = 0
 
 
 class PromptRenderer:

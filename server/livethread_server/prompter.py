@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
+from msgspec import Struct
 
 from livethread.errors import CommandError, ErrorCode
 from livethread.model import Sampling, Thread
 from livethread_server.engine.grammar import GrammarCheck
+from livethread_server.overflow import Cuts, fit
 from livethread_server.prompt import Prompt, PromptRenderer, PromptTurn
 from livethread_server.sampling import MODEL_SAMPLING, check, resolve
 from livethread_server.store.base import Turn
@@ -23,12 +26,32 @@ LEFT_OUT = ("cancelled", "interrupted", "failed")
 """States whose messages stay out of prompts when they are empty."""
 
 
-class Prompter:
-    """Prompts and sampling for the one model this server serves as ``model``."""
+DRAFT = ""
+"""The id of a message that is being typed: one that no message can have."""
+UNSETTLED = 2
+"""How many of a draft's last tokens may still change with what is typed next."""
 
-    def __init__(self, model: str, vocabulary: Vocabulary, grammars: GrammarCheck, context: int) -> None:
+
+class Ahead(Struct, frozen=True):
+    """What the model can read before it is asked: ``tokens`` that every next prompt begins with."""
+
+    tokens: tuple[int, ...]
+    shared: int
+
+
+class Prompter:
+    """Prompts and sampling for the one model this server serves as ``model``.
+
+    ``system_prompt`` is the operator's; the tokens of a prompt that begins with it are shared up to its end.
+    """
+
+    def __init__(
+        self, model: str, vocabulary: Vocabulary, grammars: GrammarCheck, context: int, system_prompt: str = ""
+    ) -> None:
         self.model = model
         self.context = context
+        self.system_prompt = system_prompt
+        self._cuts = Cuts()
         self._vocabulary = vocabulary
         self._renderer = PromptRenderer(vocabulary)
         self._grammars = grammars
@@ -60,8 +83,46 @@ class Prompter:
 
         `CommandError` ``context_overflow`` with the numbers, or ``bad_request`` with the template's words.
         """
-        parts = _before(turns, message, go_on)
-        prompt = await asyncio.to_thread(self._renderer.render, parts, open_last=go_on, created_at=thread.created_at)
+        return await self._render(thread, _before(turns, message, go_on), go_on)
+
+    async def ahead(self, thread: Thread, turns: Sequence[Turn], draft: str | None = None) -> Ahead:
+        """What the thread's next prompt will begin with, as far as it is known; with a ``draft`` of the next
+        user's message, as far as that is sure to stay. Raises as `prompt` does."""
+        parts = _before(turns, None, False)
+        if draft is not None:
+            prompt = await self._render(thread, [*parts, PromptTurn(DRAFT, "user", draft, None)], False)
+            stop = max(prompt.starts[DRAFT], prompt.ends[DRAFT] - UNSETTLED)
+        elif not parts:
+            return Ahead((), 0)
+        else:
+            prompt = await self._render(thread, parts, False)
+            # Behind an assistant's or a system message nobody knows yet who speaks next.
+            asked = parts[-1].role in ("user", "tool")
+            stop = len(prompt.tokens) if asked else prompt.ends[parts[-1].id]
+        return Ahead(prompt.tokens[:stop], min(prompt.shared, stop))
+
+    async def _render(self, thread: Thread, parts: Sequence[PromptTurn], go_on: bool) -> Prompt:
+        render = partial(self._renderer.render, open_last=go_on, created_at=thread.created_at)
+        if thread.overflow == "drop_oldest":
+            cut, settled = self._cuts.get(thread.id), len(parts) - go_on
+            prompt, cut = await asyncio.to_thread(fit, parts, render, self.context, cut, settled=settled)
+            if not any(part.id == DRAFT for part in parts[-1:]):
+                self._cuts.put(thread.id, cut)
+        else:
+            prompt = await asyncio.to_thread(render, parts)
+        self._check_length(prompt)
+        return msgspec.structs.replace(prompt, shared=self._shared(parts, prompt))
+
+    def _shared(self, parts: Sequence[PromptTurn], prompt: Prompt) -> int:
+        """How many of the first tokens say nothing but what the template and the operator's prompt say."""
+        if not self.system_prompt or not parts:
+            return 0
+        if (parts[0].role, parts[0].content) != ("system", self.system_prompt):
+            return 0
+        others = [prompt.starts[part.id] for part in parts[1:] if part.id in prompt.starts]
+        return min([prompt.ends[parts[0].id], *others])
+
+    def _check_length(self, prompt: Prompt) -> None:
         if len(prompt.tokens) >= self.context:
             raise CommandError(
                 ErrorCode.CONTEXT_OVERFLOW,
@@ -70,7 +131,6 @@ class Prompter:
                 prompt_tokens=len(prompt.tokens),
                 context_tokens=self.context,
             )
-        return prompt
 
     def final_tokens(self, content: str, tokens: tuple[int, ...]) -> tuple[int, ...] | None:
         """The ids to splice for a generated ``content``: ``tokens``, and the ids of text that a stop string
@@ -84,7 +144,8 @@ class Prompter:
         return (*tokens, *rest)
 
 
-def _before(turns: Sequence[Turn], message: str, go_on: bool) -> list[PromptTurn]:
+def _before(turns: Sequence[Turn], message: str | None, go_on: bool) -> list[PromptTurn]:
+    """The messages up to ``message``, with it where the prompt is to ``go_on`` with it; all of them for None."""
     parts = []
     for turn in turns:
         last = turn.message.id == message

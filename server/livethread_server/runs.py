@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -50,12 +50,19 @@ class RunEngine(Protocol):
     def cancel(self, run: str) -> None:
         """End a run, if it has not ended."""
 
+    def pin(self, thread: str, pinned: bool) -> None:
+        """Keep a thread's context at hand while anything else can go; or no longer."""
+
     async def wait_ready(self) -> None:
         """Return once runs can be submitted; `CommandError` when that will never be."""
 
 
+def _ignore(lane: Lane) -> None:
+    """Nobody asked to be told."""
+
+
 class Runs:
-    """All runs that have not ended."""
+    """All runs that have not ended. Assign ``on_ended`` to hear of the lanes in which one did by itself."""
 
     def __init__(
         self, store: Store, lanes: Lanes, hub: Hub, engine: RunEngine, prompter: Prompter, instance: str
@@ -66,6 +73,7 @@ class Runs:
         self._engine = engine
         self._prompter = prompter
         self._instance = instance
+        self.on_ended: Callable[[Lane], None] = _ignore
         self._live: dict[str, LiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -104,8 +112,11 @@ class Runs:
                 tenant=lane.thread.owner,
                 tokens=prompt.tokens,
                 sampling=run.engine_sampling,
+                shared=prompt.shared,
             )
         )
+        if lane.thread.pinned:
+            self._engine.pin(lane.id, True)  # an engine of an earlier start of the server knew it
         run.submitted(prompt, outputs)
         # What the run writes comes behind its prompt.
         starts = {run.message: len(prompt.tokens)} | prompt.starts
@@ -224,6 +235,7 @@ class Runs:
                 self.ended(lane, [run])
             self.publish(transaction)
             self._move_up(lane)
+            self.on_ended(lane)
 
     def _move_up(self, lane: Lane) -> None:
         for index, run in enumerate(lane.runs):

@@ -16,6 +16,7 @@ from livethread.errors import CommandError, ErrorCode
 from livethread.messages import Command, Draft, Empty, Generate, HelloOk, Limits, MutateOk, SubscribeOk
 from livethread.model import Fork, Principal, Sampling, Thread
 from livethread_server.acceptance import Acceptance, Answer
+from livethread_server.contexts import Contexts
 from livethread_server.hub import Hub
 from livethread_server.idempotency import answer_record, recall
 from livethread_server.lanes import Lane, Lanes
@@ -43,9 +44,6 @@ class ServiceEngine(Protocol):
     def trouble(self) -> CommandError | None:
         """Why nothing can be generated now; None when it can."""
 
-    def forget(self, thread: str) -> None:
-        """The thread is gone: its context may go."""
-
 
 class Service:
     """Carries out commands. One for the whole server."""
@@ -59,6 +57,7 @@ class Service:
         runs: Runs,
         acceptance: Acceptance,
         prompter: Prompter,
+        contexts: Contexts,
         residencies: Residencies,
         engine: ServiceEngine,
         identity: tuple[str, str],
@@ -70,6 +69,7 @@ class Service:
         self._runs = runs
         self._acceptance = acceptance
         self._prompter = prompter
+        self._contexts = contexts
         self._residencies = residencies
         self._engine = engine
         self._identity = identity
@@ -85,6 +85,9 @@ class Service:
             wire.Unsubscribe: self._unsubscribe,
             wire.Mutate: self._mutate,
             wire.Generate: self._acceptance.generate,
+            wire.ReadDraft: contexts.draft,
+            wire.Warm: contexts.warm,
+            wire.Evict: contexts.evict,
             wire.Cancel: self._cancel,
             wire.Runs: self._list_runs,
         }
@@ -93,6 +96,10 @@ class Service:
     def trouble(self) -> CommandError | None:
         """Why a generation would not work now; None when it would."""
         return self._engine.trouble
+
+    async def stats(self) -> dict[str, Any]:
+        """What is where, and what it was good for. `CommandError` where the engine cannot be asked."""
+        return await self._contexts.stats()
 
     def hello(self, session: Session) -> HelloOk:
         """Who we are, who the session is, and what is bounded."""
@@ -124,14 +131,14 @@ class Service:
     # Threads
 
     async def _create(self, session: Session, command: wire.ThreadCreate, answer: Answer) -> None:
-        _refuse_drop_oldest(command.overflow)
         self._prompter.check_model(command.model or self._prompter.model)
         if command.sampling is not None:
             self._prompter.check(command.sampling)
         thread = _new_thread(session.principal, command, self._prompter.model)
-        turns = _drafted(command.messages, session.principal)
+        turns = _drafted(self._with_system_prompt(command.messages), session.principal)
         try:
             await self._store.create(thread, turns)
+            self._contexts.created(thread)
         except Taken:
             if command.if_exists == "error":
                 raise _taken(thread.id, "thread") from None
@@ -168,6 +175,8 @@ class Service:
                 await self._lanes.commit(lane, transaction)
             answer(wire.VersionOk(transaction.thread.version))
             self._runs.publish(transaction)
+            if "pinned" in fields:
+                self._contexts.pin(lane.id, fields["pinned"])
 
     async def _delete(self, session: Session, command: wire.ThreadDelete, answer: Answer) -> None:
         async with self._lanes.hold(command.thread, session.principal) as lane:
@@ -181,7 +190,7 @@ class Service:
             answer(Empty())
             self._runs.publish(transaction)
             self._hub.drop(lane.id)
-            self._engine.forget(lane.id)
+            self._contexts.forget(lane.id)
 
     async def _fork(self, session: Session, command: wire.ThreadFork, answer: Answer) -> None:
         async with self._lanes.hold(command.thread, session.principal) as lane:
@@ -191,6 +200,7 @@ class Service:
                 await self._store.create(thread, turns)
             except Taken:
                 raise _taken(thread.id, "new_thread") from None
+            self._contexts.created(thread)
             shown, _ = snapshot(self._residencies.shown(thread), turns)
             answer(wire.ThreadOk(shown))
 
@@ -248,6 +258,7 @@ class Service:
                 self._runs.ended(lane, ending)
             answer(ok)
             self._runs.publish(transaction)
+            self._contexts.changed(lane)
 
     # Runs
 
@@ -280,9 +291,15 @@ class Service:
         records = await self._store.runs(session.principal.id, command.thread, RUNS_SHOWN)
         answer(wire.RunsOk(tuple(self._runs.shown(record) for record in records)))
 
+    def _with_system_prompt(self, drafts: Sequence[Draft]) -> Sequence[Draft]:
+        """The operator's system prompt before messages that bring none."""
+        own = self._prompter.system_prompt
+        if not own or any(draft.role == "system" for draft in drafts):
+            return drafts
+        return (Draft("system", own), *drafts)
+
     def _changed_fields(self, command: wire.ThreadUpdate) -> dict[str, Any]:
         """What an update changes, with what null stands for filled in."""
-        _refuse_drop_oldest(command.overflow)
         fields = given(
             title=command.title,
             model=self._prompter.model if command.model is None else command.model,
@@ -296,15 +313,6 @@ class Service:
         if "sampling" in fields:
             self._prompter.check(fields["sampling"])
         return fields
-
-
-def _refuse_drop_oldest(overflow: Any) -> None:
-    if overflow == "drop_oldest":
-        raise CommandError(
-            ErrorCode.UNSUPPORTED,
-            "Field 'overflow' cannot be 'drop_oldest' on this server yet. Use 'error'.",
-            field="overflow",
-        )
 
 
 def _new_thread(owner: Principal, command: wire.ThreadCreate, model: str) -> Thread:

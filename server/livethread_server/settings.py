@@ -6,13 +6,18 @@ It must never know where a setting came from: that is `cli`.
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 
 from msgspec import Struct
 
 from livethread.errors import LivethreadError
+from livethread.model import MESSAGE_BYTES
 from livethread_server.engine.wire import Layout
 
+_UNITS = {"": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
+_UNITS |= {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -30,8 +35,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     model: str
     context: int
     sequences: int
+    kv_cells: int
+    ram_cache: int
+    disk_cache: int
+    idle_after: float
+    ingest_tokens: int
     store: str
     chat_template: Path | None
+    system_prompt: str
     layout: Layout
     flash_attention: bool
     repack: bool
@@ -43,6 +54,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     outbox_bytes: int
     allow_hosts: tuple[str, ...]
     allow_origins: tuple[str, ...]
+
+    @property
+    def address(self) -> str:
+        """Where the server is reached, such as ``127.0.0.1:8000``."""
+        return f"{_bracketed(self.host)}:{self.port}"
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -63,6 +79,27 @@ class Settings(Struct, frozen=True, kw_only=True):
                 f"--host {self.host} is not a loopback address, and this server has no authentication yet. "
                 "Use 127.0.0.1, and a reverse proxy with authentication in front of it."
             )
+        if 0 < self.kv_cells < self.context:
+            raise SettingsError(
+                f"--kv-cells {self.kv_cells} cannot hold one context of {self.context} tokens. Give more cells, "
+                "a smaller --context, or 0 for as many as --sequences need."
+            )
+        if len(self.system_prompt.encode()) > MESSAGE_BYTES:
+            raise SettingsError(
+                f"The system prompt of --system-prompt has more than {MESSAGE_BYTES} bytes, which a message may "
+                "have. Shorten it."
+            )
+
+
+def byte_size(flag: str, text: str) -> int:
+    """How many bytes ``512MiB``, ``4 GB`` or ``1000000`` are. `SettingsError` naming the flag."""
+    found = _SIZE.fullmatch(text)
+    unit = _UNITS.get(found.group(2).lower()) if found else None
+    if found is None or unit is None:
+        raise SettingsError(
+            f"{flag} {text!r} is not a size. Give bytes with a unit, such as 512MiB or 4GiB, or 0 for none."
+        )
+    return int(float(found.group(1)) * unit)
 
 
 def is_loopback(host: str) -> bool:

@@ -13,7 +13,16 @@ import pytest_asyncio
 
 import livethread
 from livethread import Append, Draft, ErrorCode
-from livethread.messages import Cancel, Generate, RunDelta, RunFinished, Subscribe, ThreadDeleted, ThreadUpdated
+from livethread.messages import (
+    Cancel,
+    Generate,
+    ReadDraft,
+    RunDelta,
+    RunFinished,
+    Subscribe,
+    ThreadDeleted,
+    ThreadUpdated,
+)
 from tests.fake_server import FakeServer, fake_server
 
 
@@ -55,6 +64,15 @@ async def test_hello_tells_who_is_there(client: livethread.Client) -> None:
     assert client.hello.server == "fake"
     assert client.hello.principal.id == "nobody"
     await client.ping()
+
+
+async def test_a_threads_context_can_be_warmed_evicted_and_read_ahead(
+    server: FakeServer, client: livethread.Client
+) -> None:
+    thread = await client.create()
+    await thread.draft("Hel")
+    assert (await thread.warm(), await thread.evict()) == ("live", "disk")
+    assert [(draft.thread, draft.text) for draft in server.sent(ReadDraft)] == [(thread.id, "Hel")]
 
 
 async def test_a_wrong_token_is_refused(server: FakeServer) -> None:

@@ -20,7 +20,8 @@ SENTENCES = [
         {"type": "sing", "id": 1},
         "type",
         "There is no command of type 'sing'. Known types: hello, ping, thread.create, thread.get, thread.list,"
-        " thread.update, thread.delete, thread.fork, subscribe, unsubscribe, mutate, generate, cancel, runs.",
+        " thread.update, thread.delete, thread.fork, subscribe, unsubscribe, mutate, generate, draft, warm, evict,"
+        " cancel, runs.",
     ),
     (
         {"id": 1},

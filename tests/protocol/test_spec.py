@@ -12,7 +12,7 @@ import pytest
 from livethread.codec import CODECS, MsgpackCodec, convert, to_command, to_event, to_reply
 from livethread.errors import CloseCode, CommandError, ErrorCode
 from livethread.messages import COMMANDS, EVENTS, ErrorBody, Reply
-from livethread.model import Message, Reason, Run, Sampling, Thread, Timings, Usage
+from livethread.model import Message, Reason, Run, Sampling, Sources, Thread, Timings, Usage
 from tests.spec import ANY, SPEC, Block, Step, blocks, conversations, matches
 
 TEXT = SPEC.read_text()
@@ -97,7 +97,7 @@ def test_every_name_of_the_wire_is_described(word: str) -> None:
     assert f"`{word}`" in TEXT
 
 
-@pytest.mark.parametrize("kind", [Run, Usage, Timings])
+@pytest.mark.parametrize("kind", [Run, Usage, Timings, Sources])
 def test_small_objects_are_described_with_their_fields(kind: Any) -> None:
     assert f"`{{{', '.join(kind.__struct_fields__)}}}`" in TEXT
 

@@ -11,6 +11,7 @@ from livethread_server.models import ModelFile
 from livethread_server.store.base import Unusable
 from livethread_server.store.memory import MemoryStore
 from livethread_server.store.sql import SqlStore
+from livethread_server.tiers import Tiers
 from livethread_server.vocabulary import Vocabulary
 from tests.fakes import settings
 
@@ -19,7 +20,7 @@ from tests.fakes import settings
 async def app(model_path: Path, tmp_path: Path) -> AsyncIterator[App]:
     """An app that was built, not started."""
     vocabulary = Vocabulary.load(model_path)
-    yield App(settings(state_dir=tmp_path), ModelFile("smol", model_path), vocabulary)
+    yield App(settings(state_dir=tmp_path), ModelFile("smol", model_path), vocabulary, Tiers())
     vocabulary.close()
 
 
@@ -45,5 +46,5 @@ async def test_every_answer_passes_access_control_and_health_says_that_the_model
 
 
 async def test_an_app_that_never_started_can_be_stopped(model_path: Path, tmp_path: Path) -> None:
-    app = App(settings(state_dir=tmp_path), ModelFile("smol", model_path), Vocabulary.load(model_path))
+    app = App(settings(state_dir=tmp_path), ModelFile("smol", model_path), Vocabulary.load(model_path), Tiers())
     await app.stop()

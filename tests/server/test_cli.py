@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from livethread_server.cli import _state_folder
 from livethread_server.settings import SettingsError
+from livethread_server.state_folder import state_folder
 
 
 def serve(folder: Path, *flags: str, model: Path | str = "nowhere.gguf") -> str:
@@ -82,10 +82,9 @@ def test_a_state_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_state_folder_serves_one_server_at_a_time(tmp_path: Path) -> None:
-    refused = pytest.raises(SettingsError, match="Another server uses")
-    with _state_folder(tmp_path), refused, _state_folder(tmp_path):
+    with state_folder(tmp_path), pytest.raises(SettingsError, match="Another server uses"), state_folder(tmp_path):
         pass
-    with _state_folder(tmp_path):
+    with state_folder(tmp_path):
         pass
 
 

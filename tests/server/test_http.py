@@ -31,6 +31,17 @@ async def test_health_says_what_is_wrong_until_a_generation_would_work(house: Ho
         assert (well.status_code, well.json()) == (200, {"status": "ok"})
 
 
+async def test_stats_are_the_engines_figures_with_hit_rates(house: House) -> None:
+    async with browsing(house) as client:
+        figures = (await client.get("/v1/stats")).json()
+        assert figures["threads"] == {"live": 1}
+        assert figures["hit_rates"] == {"live": 0.6, "ram": 0.0, "disk": 0.15, "computed": 0.25}
+        house.engine.trouble = CommandError(ErrorCode.MODEL_LOADING, "The model is being loaded. Try again.")
+        sick = await client.get("/v1/stats")
+        assert (sick.status_code, sick.json()["status"]) == (503, "model_loading")
+        assert (await client.post("/v1/stats")).status_code == 405
+
+
 async def test_the_web_client_is_served_where_it_was_built(house: House, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<title>livethread</title>")
     (tmp_path / "assets").mkdir()

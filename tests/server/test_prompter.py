@@ -8,6 +8,7 @@ from livethread.errors import CommandError, ErrorCode
 from livethread.model import Sampling
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.prompter import Prompter
+from livethread_server.store.base import Turn
 from livethread_server.vocabulary import Vocabulary
 from tests.fakes import a_thread, a_turn
 
@@ -84,3 +85,53 @@ def test_ids_that_spell_the_content_are_kept_those_that_do_not_are_not(
     assert longer[: len(ids)] == ids
     assert vocabulary.text(longer) == "Hello you"
     assert prompter.final_tokens("Bye", ids) is None
+
+
+def talk(turns: int) -> tuple[Turn, ...]:
+    said = []
+    for number in range(turns):
+        said += [a_turn(2 * number, "Tell me more of it.", id=f"u{number}")]
+        said += [a_turn(2 * number + 1, "Gladly, there is more.", id=f"a{number}", role="assistant")]
+    return tuple(said)
+
+
+async def test_drop_oldest_leaves_out_whole_turns_and_says_how_many_messages(prompter: Prompter) -> None:
+    thread = a_thread(overflow="drop_oldest")
+    turns = (a_turn(-1, "Be brief.", id="s", role="system"), *talk(6))
+    prompt = await prompter.prompt(thread, turns, "a5", go_on=False)
+    assert len(prompt.tokens) < 64
+    assert next(iter(prompt.starts)) == "s"
+    assert list(prompt.starts)[-1] == "u5"
+    assert prompt.dropped == 12 - len(prompt.starts)
+    assert prompt.dropped % 2 == 0
+    with pytest.raises(CommandError):
+        await prompter.prompt(a_thread(), turns, "a5", go_on=False)
+
+
+async def test_drop_oldest_refuses_a_last_turn_that_is_too_long_alone(prompter: Prompter) -> None:
+    turns = (*talk(2), a_turn(9, "word " * 100, id="long"), EMPTY)
+    with pytest.raises(CommandError) as caught:
+        await prompter.prompt(a_thread(overflow="drop_oldest"), turns, "a", go_on=False)
+    assert caught.value.code is ErrorCode.CONTEXT_OVERFLOW
+
+
+async def test_a_draft_does_not_move_the_cut_that_is_remembered(prompter: Prompter) -> None:
+    thread, turns = a_thread(overflow="drop_oldest"), talk(6)
+    before = await prompter.prompt(thread, turns, "a5", go_on=False)
+    await prompter.ahead(thread, turns, "And then, " * 3)
+    assert await prompter.prompt(thread, turns, "a5", go_on=False) == before
+
+
+async def test_only_the_operators_system_prompt_is_shared(vocabulary: Vocabulary, model_path: Path) -> None:
+    prompter = Prompter("smol", vocabulary, GrammarCheck(model_path), 64, "Be brief.")
+    system = a_turn(0, "Be brief.", id="s", role="system")
+    prompt = await prompter.prompt(a_thread(), (system, USER, EMPTY), "a", go_on=False)
+    assert prompt.shared == prompt.ends["s"] > 0
+    assert vocabulary.text(prompt.tokens[: prompt.shared], special=True).endswith("Be brief.")
+    other = a_turn(0, "Be brief!", id="s", role="system")
+    asked = a_turn(0, "Be brief.", id="s")
+    for turns in ((other, USER, EMPTY), (USER, EMPTY), (asked, EMPTY), (USER, system, EMPTY)):
+        assert (await prompter.prompt(a_thread(), turns, "a", go_on=False)).shared == 0
+    alone = await prompter.ahead(a_thread(), (system,))
+    assert alone.tokens == prompt.tokens[: prompt.shared]
+    assert alone.shared == prompt.shared

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from livethread_server.settings import SettingsError, is_loopback
+from livethread.model import MESSAGE_BYTES
+from livethread_server.settings import SettingsError, byte_size, is_loopback
 from tests.fakes import settings
 
 
@@ -33,3 +34,39 @@ def test_hosts_and_origins_are_ours_and_those_allowed() -> None:
 
 def test_browsers_leave_out_the_port_of_an_origin_on_port_80() -> None:
     assert "http://localhost" in settings(port=80).origins
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("1000000", 1_000_000),
+        ("512MiB", 512 << 20),
+        ("4 GiB", 4 << 30),
+        ("4gb", 4 * 10**9),
+        ("1.5KiB", 1536),
+        ("2TiB", 2 << 40),
+        (" 7 b ", 7),
+    ],
+)
+def test_sizes_are_bytes_with_a_unit(text: str, size: int) -> None:
+    assert byte_size("--ram-cache", text) == size
+
+
+@pytest.mark.parametrize("text", ["", "MiB", "-1", "1 XB", "1e9", "1GiB2", "nan", "١MiB"])
+def test_what_is_no_size_is_refused_with_its_flag_and_a_remedy(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        byte_size("--disk-cache", text)
+    assert str(caught.value).startswith(f"--disk-cache {text!r} is not a size.")
+    assert "such as 512MiB" in str(caught.value)
+
+
+def test_cells_that_hold_no_context_are_refused() -> None:
+    settings(kv_cells=512).check()
+    with pytest.raises(SettingsError, match="--kv-cells 511 cannot hold one context of 512"):
+        settings(kv_cells=511).check()
+
+
+def test_a_system_prompt_that_is_no_message_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--system-prompt"):
+        settings(system_prompt="x" * (MESSAGE_BYTES + 1)).check()

@@ -67,6 +67,12 @@ export async function cancel(run: string): Promise<void> {
   await call("cancel", { run });
 }
 
+/** Make the open thread's context live, or put it on disk. Its events show what comes of it. */
+export async function move(where: "warm" | "evict"): Promise<void> {
+  await call(where, { thread: here() });
+  refreshSoon();
+}
+
 /** The run that Stop stops: the one that writes, else the first that waits. */
 export function currentRun(messages: Message[]): string | null {
   const unfinished = messages.filter((message) => isUnfinished(message) && message.run);

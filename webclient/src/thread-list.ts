@@ -4,6 +4,8 @@ import type { Thread } from "./wire";
 
 const PAGE = 50;
 const SOON_MS = 250;
+/** Contexts move by themselves, and only the open thread tells. */
+const NOW_AND_THEN_MS = 15_000;
 
 /** Threads as they stand in lists, newest change first; their messages are not there. */
 export const threads = signal<Thread[] | null>(null);
@@ -20,6 +22,9 @@ export function watchThreadList(): void {
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) refreshSoon();
   });
+  setInterval(() => {
+    if (!document.hidden) refreshSoon();
+  }, NOW_AND_THEN_MS);
   onEvent((event) => {
     if (TELLING.has(event.type)) refreshSoon();
     if (event.type === "thread.residency") patch(event.thread, { residency: event.residency });

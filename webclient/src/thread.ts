@@ -1,5 +1,5 @@
 import { applyOp } from "./ops";
-import type { ErrorBody, Event, Message, Run, Snapshot, Thread } from "./wire";
+import type { ErrorBody, Event, Message, Run, Snapshot, Sources, Thread } from "./wire";
 
 /** What is known of an unfinished run beyond its message. */
 export interface RunView {
@@ -20,6 +20,8 @@ export interface ThreadView {
   runs: Record<string, RunView>;
   /** Why runs failed, by the id of their message. */
   errors: Record<string, ErrorBody>;
+  /** Where the reused tokens of the prompts of runs seen here came from, by the id of their message. */
+  sources: Record<string, Sources>;
   deleted: boolean;
   /** An event is missing: only a new snapshot helps. */
   stale: boolean;
@@ -30,7 +32,7 @@ const NEW_RUN: RunView = { position: null, to: 0, text: "", progress: null, prom
 export function fromSnapshot({ thread, more, run }: Snapshot): ThreadView {
   const runs: Record<string, RunView> = {};
   if (run) runs[run.run] = { ...NEW_RUN, to: run.to, text: run.text };
-  return { thread, more, runs, errors: {}, deleted: false, stale: false };
+  return { thread, more, runs, errors: {}, sources: {}, deleted: false, stale: false };
 }
 
 /** The thread after an event. Events already in it change nothing; a gap makes it stale. */
@@ -101,7 +103,8 @@ function mutated(view: ThreadView, event: Extract<Event, { type: "thread.mutated
 
 function started(view: ThreadView, event: Extract<Event, { type: "run.started" }>): ThreadView {
   const prompt = { tokens: event.prompt_tokens, reused: event.reused_tokens };
-  const next = withRun(view, event.run, { position: null, prompt });
+  const sources = event.sources ? { ...view.sources, [event.message]: event.sources } : view.sources;
+  const next = withRun({ ...view, sources }, event.run, { position: null, prompt });
   return withMessage(next, event.message, (message) => ({ ...message, state: "streaming" }));
 }
 

@@ -19,6 +19,9 @@ export interface Usage {
   reused_tokens: number;
 }
 
+/** Where reused tokens came from. */
+export type Sources = Record<Exclude<Residency, "cold">, number>;
+
 export interface Timings {
   queue_ms: number;
   prompt_ms: number;
@@ -150,6 +153,9 @@ export interface Commands {
   unsubscribe: { send: { thread: string }; ok: Nothing };
   mutate: { send: { thread: string; ops: Op[]; key: string }; ok: { version: number; messages: string[] } };
   generate: { send: Generate; ok: { run: string; message: string; messages: string[]; position: number } };
+  draft: { send: { thread: string; text: string }; ok: Nothing };
+  warm: { send: { thread: string }; ok: { residency: Residency } };
+  evict: { send: { thread: string }; ok: { residency: Residency } };
   cancel: { send: { run: string }; ok: { run: string } };
   runs: { send: { thread: string }; ok: { runs: Run[] } };
 }
@@ -177,7 +183,7 @@ export type Event =
   | (Durable & { type: "thread.deleted" })
   | (Durable & { type: "thread.mutated"; ops: AppliedOp[]; updated_at?: string })
   | (Durable & { type: "run.queued"; run: string; position: number })
-  | (Durable & { type: "run.started"; run: string; message: string; prompt_tokens: number; reused_tokens: number })
+  | (Durable & { type: "run.started"; run: string; message: string; prompt_tokens: number; reused_tokens: number; sources?: Sources })
   | (Durable & { type: "run.finished"; run: string; reason: Reason; message: Message; error?: ErrorBody })
   | (About & { type: "run.progress"; run: string; cached: number; processed: number; total: number })
   | (About & { type: "run.delta"; run: string; from: number; to: number; text: string })

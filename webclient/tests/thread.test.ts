@@ -12,6 +12,16 @@ const started = (seq: number): Event => ({
 const delta = (from: number, to: number, text: string): Event => ({ type: "run.delta", thread: "t", run: "r", from, to, text });
 const after = (start: ThreadView, ...events: Event[]) => events.reduce(reduce, start);
 
+describe("where reused tokens came from", () => {
+  test("stays known after the run has ended", () => {
+    const sources = { live: 1, ram: 0, disk: 3 };
+    const queued = after(view(), mutated(1, { op: "append", message: reply }), { ...started(2), sources } as Event);
+    const done = { ...reply, state: "done" as const };
+    const ended = after(queued, { type: "run.finished", ...about, seq: 3, run: "r", reason: "stop", message: done });
+    expect(ended.sources).toEqual({ a: sources });
+  });
+});
+
 describe("seq", () => {
   test("an event that the snapshot has already is skipped", () => {
     const start = fromSnapshot({ thread: thread([], { seq: 5 }), more: false });

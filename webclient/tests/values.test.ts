@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { backoff } from "../src/backoff";
-import { figuresOf } from "../src/figures";
+import { figuresOf, placesOf } from "../src/figures";
 import { mintId } from "../src/ids";
 import { fromBoxes, problemsIn, toBoxes } from "../src/sampling";
 import { titleFrom } from "../src/title";
@@ -50,6 +50,14 @@ describe("figures", () => {
   test("come from the last reply that has some", () => {
     const replies = [message("a", { role: "assistant", usage, timings }), message("b")];
     expect(figuresOf(view(replies))).toEqual({ reused: 90, prompt: 100, speed: 40 });
+  });
+
+  test("say where reused tokens came from, most first, where that was seen", () => {
+    const seen = { ...view([message("a", { role: "assistant", usage, timings })]), sources: { a: { live: 3, ram: 0, disk: 87 } } };
+    expect(placesOf(figuresOf(seen).sources)).toBe("from disk and live memory");
+    expect(placesOf({ live: 0, ram: 4, disk: 0 })).toBe("from RAM");
+    expect(placesOf({ live: 0, ram: 0, disk: 0 })).toBeNull();
+    expect(placesOf(figuresOf(view([message("a")])).sources)).toBeNull();
   });
 
   test("are nothing where nothing was measured", () => {

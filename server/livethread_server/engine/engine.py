@@ -9,12 +9,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 from livethread.errors import CommandError
+from livethread.model import Residency
 from livethread_server.engine.admission import Admission, Room
 from livethread_server.engine.outputs import RunOutputs
+from livethread_server.engine.questions import Questions
 from livethread_server.engine.supervisor import Supervisor
-from livethread_server.engine.wire import CancelRun, Configure, Forget, Moved, Ready, Step, Submit, Up
+from livethread_server.engine.wire import (
+    AskStats,
+    CancelRun,
+    Configure,
+    Evict,
+    Forget,
+    Ingest,
+    Moved,
+    Pin,
+    Ready,
+    Settled,
+    Stats,
+    Step,
+    Submit,
+    Up,
+    Warm,
+)
 
 
 def _ignore(moved: Moved) -> None:
@@ -33,7 +52,9 @@ class Engine:
         self._supervisor = Supervisor(configure, heard=self._heard, died=self._died)
         self._admission = Admission(queued_runs)
         self._runs: dict[str, RunOutputs] = {}
-        self._live: set[str] = set()
+        self._questions = Questions()
+        self._held: set[str] = set()
+        self._pinned: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -48,6 +69,7 @@ class Engine:
                 await self._task
         for run in list(self._runs):
             self._end(run, "The server stopped before the run was over. Ask again once it is back.")
+        self._questions.close()
 
     @property
     def trouble(self) -> CommandError | None:
@@ -93,8 +115,47 @@ class Engine:
             self._supervisor.send(CancelRun(run))
 
     def forget(self, thread: str) -> None:
-        """The thread is gone: its KV may be dropped."""
+        """The thread is gone: its KV is dropped wherever it is."""
+        self._pinned.discard(thread)
         self._supervisor.send(Forget(thread))
+
+    def ingest(self, thread: str, tenant: str, tokens: tuple[int, ...], *, shared: int = 0) -> None:
+        """Have the KV of these tokens made ready while there is nothing else to do; no promise."""
+        self._supervisor.send(Ingest(thread=thread, tenant=tenant, tokens=tokens, shared=shared))
+
+    async def warm(self, thread: str, tenant: str, tokens: tuple[int, ...], *, shared: int = 0) -> Residency:
+        """Make the KV of these tokens live; where it is in the end. Raises `CommandError` `trouble`."""
+        ask = self._questions.number()
+        return await self._settle(Warm(ask=ask, thread=thread, tenant=tenant, tokens=tokens, shared=shared))
+
+    async def evict(self, thread: str) -> Residency:
+        """Put an idle thread's KV on disk; where it is in the end. Raises `CommandError` `trouble`."""
+        return await self._settle(Evict(self._questions.number(), thread))
+
+    def pin(self, thread: str, pinned: bool) -> None:
+        """Do not give up the thread's KV while anything else can be; or do so again. Survives the process."""
+        if pinned:
+            self._pinned.add(thread)
+        else:
+            self._pinned.discard(thread)
+        self._supervisor.send(Pin(thread, pinned))
+
+    async def stats(self) -> dict[str, Any]:
+        """What is where, and what it was good for. Raises `CommandError` `trouble`."""
+        answer = await self._ask(AskStats(self._questions.number()))
+        assert isinstance(answer, Stats)
+        return answer.body
+
+    async def _settle(self, question: Warm | Evict) -> Residency:
+        answer = await self._ask(question)
+        assert isinstance(answer, Settled)
+        return answer.residency
+
+    async def _ask(self, question: Warm | Evict | AskStats) -> Settled | Stats:
+        if trouble := self.trouble:
+            raise trouble
+        self._supervisor.send(question)
+        return await self._questions.answer(question.ask)
 
     def _pump(self) -> None:
         """Give the worker what fits, and tell those that wait where they are."""
@@ -108,9 +169,13 @@ class Engine:
         match message:
             case Ready():
                 self._admission.open(Room.of(message))
+                for thread in self._pinned:
+                    self._supervisor.send(Pin(thread, True))
                 self._pump()
             case Step():
                 self._hear_step(message)
+            case Settled() | Stats():
+                self._questions.settle(message)
 
     def _hear_step(self, step: Step) -> None:
         for moved in step.moved:
@@ -124,19 +189,21 @@ class Engine:
         self._pump()
 
     def _note(self, moved: Moved) -> None:
-        if moved.residency == "live":
-            self._live.add(moved.thread)
+        if moved.residency == "cold":
+            self._held.discard(moved.thread)
         else:
-            self._live.discard(moved.thread)
+            self._held.add(moved.thread)
         self.on_moved(moved)
 
     def _died(self, sentence: str) -> None:
-        """The process is gone: its runs are over, its threads cold; what waits goes on waiting."""
+        """The process is gone: its runs are over, its threads cold until the next one has found
+        their KV; what waits goes on waiting."""
         self._admission.close()
+        self._questions.close()
         waiting = set(self._admission.waiting)
         for run in [run for run in self._runs if run not in waiting]:
             self._end(run, f"{sentence} Generate again.")
-        for thread in list(self._live):
+        for thread in list(self._held):
             self._note(Moved(thread, "cold", 0))
 
     def _end(self, run: str, sentence: str) -> None:

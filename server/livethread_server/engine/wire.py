@@ -1,8 +1,9 @@
 """What the server process and the engine process say to each other over a pipe.
 
-MessagePack values back to back, one per message. Downwards: `Configure` once, then `Submit`, `CancelRun`
-and `Forget`. Upwards: `Ready` or `Failed` once, then one `Step` per step of the engine with the outputs of
-all its runs. Clock readings are ``time.monotonic()`` in seconds, which both processes share.
+MessagePack values back to back, one per message. Downwards: `Configure` once, then commands about runs
+(`Submit`, `CancelRun`), about the KV of threads (`Ingest`, `Warm`, `Evict`, `Pin`, `Forget`) and `AskStats`.
+Upwards: `Ready` or `Failed` once, then one `Step` per step of the engine with the outputs of all its runs,
+and the answers `Settled` and `Stats`. Clock readings are ``time.monotonic()`` in seconds, which both processes share.
 This module must never know llama.cpp, sockets or stores.
 """
 
@@ -24,7 +25,14 @@ class Configure(Struct, frozen=True, kw_only=True, tag="configure"):
     """How to load the model. ``context`` is tokens per sequence; ``sequences`` run at once at most.
 
     ``extra_bufts`` is llama.h's ``use_extra_bufts``: the repacked fast path that dies on some machines.
-    ``step_ms`` is the time one step should take at most; ``threads`` 0 lets the engine choose.
+    ``step_ms`` is the time one step should take at most; ``threads`` 0 lets the engine choose. ``cells`` is
+    KV cells for all sequences together, 0 for sequences × context; in the split layout it decides how many
+    sequences there are.
+
+    KV that is not live goes to ``ram_dir`` (a folder in memory that outlives the process, "" for none) and
+    to ``cache_dir`` (on disk, "" for none), each with a budget in bytes; a thread that was not used for
+    ``idle_after`` seconds is not kept live. ``model_digest`` is a hash of the model file's content.
+    ``ingest_tokens`` is how many tokens eager ingestion may hold live beyond what runs use.
     """
 
     model_path: str
@@ -36,12 +44,21 @@ class Configure(Struct, frozen=True, kw_only=True, tag="configure"):
     step_ms: float = 100.0
     extra_bufts: bool = True
     gpu_layers: int = 0
+    cells: int = 0
+    cache_dir: str = ""
+    ram_dir: str = ""
+    disk_bytes: int = 0
+    ram_bytes: int = 0
+    idle_after: float = 300.0
+    model_digest: str = ""
+    ingest_tokens: int = 0
 
 
 class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     """Continue ``tokens`` until a stop. ``sampling`` has every field that applies filled in, with a seed;
     its ``grammar`` is GBNF that was proved harmless. ``thread`` names whose sequence to prefer and to leave
-    the tokens under; KV is reused from any sequence of the same ``tenant``.
+    the tokens under; KV is reused from any sequence of the same ``tenant``. The first ``shared`` tokens were
+    declared shared by configuration: their KV serves every tenant.
     """
 
     run: str
@@ -49,6 +66,7 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     tenant: str
     tokens: tuple[int, ...]
     sampling: Sampling
+    shared: int = 0
 
 
 class CancelRun(Struct, frozen=True, tag="cancel"):
@@ -58,12 +76,53 @@ class CancelRun(Struct, frozen=True, tag="cancel"):
 
 
 class Forget(Struct, frozen=True, tag="forget"):
-    """The thread is gone: drop its idle sequence."""
+    """The thread is gone: drop its KV wherever it is."""
 
     thread: str
 
 
-Down = Configure | Submit | CancelRun | Forget
+class Ingest(Struct, frozen=True, kw_only=True, tag="ingest"):
+    """Make the KV of ``tokens`` ready while nothing else is to be done. Any newer word about the thread
+    replaces it; nothing answers it.
+    """
+
+    thread: str
+    tenant: str
+    tokens: tuple[int, ...]
+    shared: int = 0
+
+
+class Warm(Struct, frozen=True, kw_only=True, tag="warm"):
+    """Make the KV of ``tokens`` live, as soon as runs leave time; answered by `Settled`."""
+
+    ask: int
+    thread: str
+    tenant: str
+    tokens: tuple[int, ...]
+    shared: int = 0
+
+
+class Evict(Struct, frozen=True, tag="evict"):
+    """Put an idle thread's KV on disk and free what it holds live and in RAM; answered by `Settled`."""
+
+    ask: int
+    thread: str
+
+
+class Pin(Struct, frozen=True, tag="pin"):
+    """Do not give up the thread's KV while anything else can be; or do so again."""
+
+    thread: str
+    pinned: bool
+
+
+class AskStats(Struct, frozen=True, tag="ask_stats"):
+    """Tell what is where; answered by `Stats`."""
+
+    ask: int
+
+
+Down = Configure | Submit | CancelRun | Forget | Ingest | Warm | Evict | Pin | AskStats
 
 
 class Ready(Struct, frozen=True, kw_only=True, tag="ready"):
@@ -85,12 +144,17 @@ class Failed(Struct, frozen=True, tag="failed"):
 
 
 class Started(Struct, frozen=True, array_like=True):
-    """The run has its sequence: ``reused`` of its ``prompt`` tokens were in KV already."""
+    """The run has its sequence: ``reused`` of its ``prompt`` tokens were not computed for it, but taken from
+    ``live`` sequences, ``ram`` or ``disk``.
+    """
 
     prompt: int
     reused: int
     arrived_at: float
     at: float
+    live: int = 0
+    ram: int = 0
+    disk: int = 0
 
 
 class Progress(Struct, frozen=True, array_like=True):
@@ -143,7 +207,7 @@ def merged(earlier: Output, later: Output) -> Output:
 
 
 class Moved(Struct, frozen=True, array_like=True):
-    """A thread's KV is somewhere else now."""
+    """A thread's KV is somewhere else now: the first ``tokens`` of it can be had from there."""
 
     thread: str
     residency: Residency
@@ -157,7 +221,22 @@ class Step(Struct, frozen=True, tag="step"):
     moved: tuple[Moved, ...] = ()
 
 
-Up = Ready | Failed | Step
+class Settled(Struct, frozen=True, tag="settled"):
+    """The answer to a `Warm` or an `Evict`: where the thread's KV is now."""
+
+    ask: int
+    thread: str
+    residency: Residency
+
+
+class Stats(Struct, frozen=True, tag="stats"):
+    """The answer to an `AskStats`. ``body`` is documented at ``worker.residency.Residencies.stats``."""
+
+    ask: int
+    body: dict[str, Any]
+
+
+Up = Ready | Failed | Step | Settled | Stats
 
 _DOWN: Any = Down
 _UP: Any = Up

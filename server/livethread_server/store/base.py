@@ -154,6 +154,10 @@ class Store(Protocol):
     async def load(self, thread: str) -> Record:
         """A whole thread, its ``residency`` always ``cold``. `Missing` where there is none."""
 
+    async def known(self, threads: Sequence[str]) -> Sequence[Thread]:
+        """Those of these threads that there are, of any owner and in any order, without their messages. At most
+        500 are asked for at once."""
+
     async def list(self, owner: str, limit: int, cursor: str | None) -> Page:
         """The owner's threads by ``updated_at`` and id, both as text and descending; at most ``limit`` (≥ 1).
 

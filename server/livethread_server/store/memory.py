@@ -66,6 +66,9 @@ class MemoryStore:
         entry = self._entry(thread)
         return Record(entry.thread, tuple(sorted(entry.turns.values(), key=lambda turn: turn.position)))
 
+    async def known(self, threads: Sequence[str]) -> Sequence[Thread]:
+        return tuple(self._threads[thread].thread for thread in set(threads) & self._threads.keys())
+
     async def list(self, owner: str, limit: int, cursor: str | None) -> Page:
         end = None if cursor is None else to_mark(cursor)
         own = [entry.thread for entry in self._threads.values() if entry.thread.owner == owner]

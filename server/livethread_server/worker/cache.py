@@ -6,7 +6,7 @@ llama.cpp: whether a sequence can be cut where is asked of a function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from collections.abc import Sequence as Tokens
 
 from msgspec import Struct
@@ -35,13 +35,16 @@ def place(
     tenant: str,
     tokens: Tokens[int],
     can_keep: CanKeep,
+    pinned: Collection[str] = (),
+    may_give_up: Callable[[Sequence], bool] = lambda _: True,
 ) -> Place | None:
     """Choose for a run of ``thread`` that continues ``tokens``; None while every sequence is in use.
 
-    At most ``len(tokens) − 2`` are reused, so that the chunk left has two tokens (FACTS A9).
+    At most ``len(tokens) − 2`` are reused, so that the chunk left has two tokens (FACTS A9). Of other threads'
+    sequences only those may be taken that ``may_give_up`` allows, those of ``pinned`` threads last.
     """
     every = list(sequences)
-    target = _target(every, thread, tokens)
+    target = _target(every, thread, tokens, pinned, may_give_up)
     if target is None:
         return None
     limit = max(0, len(tokens) - 2)
@@ -53,11 +56,17 @@ def place(
     return Place(target, held[best.id], best)
 
 
-def _target(every: list[Sequence], thread: str, tokens: Tokens[int]) -> Sequence | None:
+def _target(
+    every: list[Sequence],
+    thread: str,
+    tokens: Tokens[int],
+    pinned: Collection[str],
+    may_give_up: Callable[[Sequence], bool],
+) -> Sequence | None:
     own = [each for each in every if each.idle and each.thread == thread]
     if own:
         return max(own, key=lambda each: each.common(tokens, len(tokens)))
-    return free(every) or victim(every)
+    return free(every) or victim((each for each in every if may_give_up(each)), pinned)
 
 
 def free(every: Iterable[Sequence]) -> Sequence | None:
@@ -68,10 +77,10 @@ def free(every: Iterable[Sequence]) -> Sequence | None:
     return min(empty, key=lambda each: (_distance(each.id, running), each.id), default=None)
 
 
-def victim(every: Iterable[Sequence]) -> Sequence | None:
-    """The idle thread's sequence that was used least recently; None where there is no idle one."""
+def victim(every: Iterable[Sequence], pinned: Collection[str] = ()) -> Sequence | None:
+    """The idle thread's sequence that was used least recently, pinned ones last; None where there is none."""
     held = [each for each in every if each.idle and each.thread is not None]
-    return min(held, key=lambda each: each.used, default=None)
+    return min(held, key=lambda each: (each.thread in pinned, each.used), default=None)
 
 
 def _distance(number: int, running: list[int]) -> int:

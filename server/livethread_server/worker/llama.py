@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import llama_cpp
 import llama_cpp.llama_cpp as llama
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,9 @@ class Model:
 
 
 class Context:
-    """KV cells for ``sequences`` sequences of ``length`` tokens each. Raises `LoadFailed`.
+    """KV cells for ``sequences`` sequences of ``length`` tokens each, or ``cells`` for all of them together.
+
+    Raises `LoadFailed`.
 
     In the split layout every sequence has its own cells, and generated rows decode at full speed only in
     adjacent ids (FACTS A8); in the unified one all share them.
@@ -120,14 +123,16 @@ class Context:
         split: bool = True,
         flash_attention: bool = False,
         threads: int = 1,
+        cells: int = 0,
     ) -> None:
         self.model = model
         self.length = length
+        self.cells = cells if cells and not split else length * sequences
         self.sequences = sequences
         self._split = split
         rows = max(LONGEST_CHUNK, sequences)
         params = llama.llama_context_default_params()
-        params.n_ctx = length * sequences
+        params.n_ctx = self.cells
         params.n_seq_max = params.n_outputs_max = sequences
         params.n_batch = params.n_ubatch = rows
         params.n_threads = params.n_threads_batch = threads
@@ -140,9 +145,10 @@ class Context:
         self._pointer = llama.llama_init_from_model(model.pointer, params)
         if not self._pointer:
             raise LoadFailed(
-                f"llama.cpp cannot make a context of {sequences} × {length} tokens. "
+                f"llama.cpp cannot make a context of {self.cells} cells for {sequences} × {length} tokens. "
                 "Choose fewer sequences or a shorter context."
             )
+        self._flash_attention = flash_attention
         self._memory = llama.llama_get_memory(self._pointer)
         self._batch = _Batch(rows)
         self._buffer: State = np.empty(0, np.uint8)
@@ -151,6 +157,25 @@ class Context:
     def wants_neighbours(self) -> bool:
         """Whether generating sequences decode faster in adjacent ids."""
         return self._split
+
+    @property
+    def streams(self) -> int:
+        """How many streams of cells a sequence's state has."""
+        return self.sequences if self._split else 1
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What decides whether a state means the same here, beside the weights (FACTS A4)."""
+        return {
+            "library": f"{llama_cpp.__version__} {llama.llama_print_system_info().decode()}",
+            "flash_attention": self._flash_attention,
+            "types": "f16 f16",
+            "rope": "the model's",
+            "lora": (),
+            "swa_full": False,
+            "window": self.model.window,
+            "description": self.model.description,
+        }
 
     def close(self) -> None:
         """Free the cells and buffers."""

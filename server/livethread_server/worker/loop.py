@@ -7,37 +7,82 @@ step's outcome to an outbox.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 from livethread.model import Reason
-from livethread_server.engine.wire import CancelRun, Finished, Forget, Output, Step, Submit
+from livethread_server.engine.wire import (
+    AskStats,
+    CancelRun,
+    Evict,
+    Finished,
+    Forget,
+    Ingest,
+    Output,
+    Pin,
+    Settled,
+    Stats,
+    Step,
+    Submit,
+    Warm,
+)
+from livethread_server.worker.ahead import Ahead
+from livethread_server.worker.cache import WORTH, Place
+from livethread_server.worker.chunk import scope_of
 from livethread_server.worker.llama import LONGEST_CHUNK, Candidates, Context, DecodeFailed, Logits, NoRoom
+from livethread_server.worker.residency import packed
+from livethread_server.worker.restore import Fetch
 from livethread_server.worker.run import Run
 from livethread_server.worker.sampling import NoToken, Sampler, Unusable
-from livethread_server.worker.scheduler import Chunk, Costs, Waiting, plan
+from livethread_server.worker.scheduler import ALONE, Chunk, Costs, Waiting, plan
 from livethread_server.worker.sequence import Sequence
-from livethread_server.worker.slots import Slots
+from livethread_server.worker.tiers import Tiers
 
-Command = Submit | CancelRun | Forget
+Command = Submit | CancelRun | Forget | Ingest | Warm | Evict | Pin | AskStats
+Told = Step | Settled | Stats
+
+TRIES = 3
+"""How often chunks are looked for again for a run when some turned out to be bad."""
 
 
 class Inbox(Protocol):
     """Where commands come from."""
 
-    def take(self, *, wait: bool) -> list[tuple[float, Command]] | None:
+    def take(self, seconds: float | None) -> list[tuple[float, Command]] | None:
         """All commands that are there with their times of arrival, None once there will be no more.
 
-        ``wait`` until there is one.
+        Wait until there is one, it is woken, or so many seconds are over; None waits without end.
         """
 
 
+class _Asked:
+    """A run that waits for a sequence, and maybe for chunks that are being read for it."""
+
+    def __init__(self, arrived_at: float, submit: Submit, fetch: Fetch | None) -> None:
+        self.arrived_at = arrived_at
+        self.submit = submit
+        self.fetch = fetch
+        self.tries = 0
+        self.looked = fetch is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing is being read for it."""
+        return self.fetch is None or self.fetch.done
+
+
 class Loop:
-    """Runs on the sequences of one context. ``say`` takes each step's outcome; it must not block."""
+    """Runs on the sequences of one context. ``say`` takes what there is to tell; it must not block."""
 
     def __init__(
-        self, context: Context, costs: Costs, inbox: Inbox, say: Callable[[Step], None], *, step_ms: float
+        self,
+        context: Context,
+        costs: Costs,
+        inbox: Inbox,
+        say: Callable[[Told], None],
+        tiers: Tiers,
+        *,
+        step_ms: float,
     ) -> None:
         self._context = context
         self._model = context.model
@@ -46,19 +91,26 @@ class Loop:
         self._inbox = inbox
         self._say = say
         self._step_ms = step_ms
-        self._slots = Slots(context)
-        self._waiting: deque[tuple[float, Submit]] = deque()
+        self._tiers = tiers
+        self._residencies = tiers.residencies
+        self._slots = tiers.residencies.slots
+        self._ahead: Ahead = tiers.ahead
+        self._waiting: list[_Asked] = []
         self._refused: list[Output] = []
+        self._answers: list[Settled | Stats] = []
         self._steps = 0
 
     def run(self) -> None:
         """Step until the inbox ends; wait without spinning while there is nothing to do."""
+        self._emit()
         while self.listen():
             self.step()
 
     def step(self) -> None:
-        """One step of every run."""
+        """One step of every run; or, where no run has anything to do, of what is done ahead."""
         self._steps += 1
+        self._tiers.files.collect()
+        began = time.monotonic()
         self._admit()
         self._gather()
         rows, chunks = self._schedule()
@@ -68,25 +120,68 @@ class Loop:
             # A first token need not wait for the others' next ones.
             self._emit()
         self._generate(rows)
+        if not any(self._slots.running()) and not self._waiting:
+            self._ahead.advance(self._ingest_ahead)
+        self._tidy((time.monotonic() - began) * 1000)
         self._emit()
+
+    def _tidy(self, took_ms: float) -> None:
+        """Save KV in what is left of the step; a step has at least a tenth of its time for that."""
+        self._residencies.tidy(max(self._step_ms - took_ms, self._step_ms / 10))
+        self._tiers.archive.balance()
 
     def listen(self) -> bool:
         """Take the commands that are there; False once there will be no more."""
-        busy = bool(self._waiting) or any(self._slots.running())
-        commands = self._inbox.take(wait=not busy)
+        commands = self._inbox.take(self._patience())
         for arrived_at, command in commands or ():
-            match command:
-                case Submit():
-                    self._waiting.append((arrived_at, command))
-                case CancelRun(run=run):
-                    self._cancel(run)
-                case Forget(thread=thread):
-                    self._slots.forget(thread)
+            self._hear(arrived_at, command)
         return commands is not None
 
+    def _patience(self) -> float | None:
+        """Seconds to wait for a command; None where nothing is to be done before one comes."""
+        idle = not any(self._slots.running())
+        if not idle or any(asked.ready for asked in self._waiting) or (self._ahead.ready and not self._waiting):
+            return 0.0
+        return self._residencies.patience()
+
+    def _hear(self, arrived_at: float, command: Command) -> None:
+        match command:
+            case Submit(thread=thread):
+                self._waiting.append(_Asked(arrived_at, command, self._adopt(command, self._ahead.drop(thread))))
+            case CancelRun(run=run):
+                self._cancel(run)
+            case Ingest() | Warm():
+                self._want(command)
+            case Evict(thread=thread):
+                self._ahead.drop(thread)
+                self._residencies.evict(command)
+            case Pin(thread=thread, pinned=pinned):
+                self._residencies.pin(thread, pinned)
+            case AskStats(ask=ask):
+                self._answers.append(Stats(ask, self._stats()))
+            case Forget(thread=thread):
+                self._ahead.drop(thread)
+                self._residencies.forget(thread)
+
+    def _stats(self) -> dict[str, object]:
+        return {**self._residencies.stats(), "tokens": dict(self._tiers.tokens)}
+
+    def _want(self, wanted: Ingest | Warm) -> None:
+        """Note what is to be made ready, if it can be; a warm that cannot is answered at once."""
+        if self._trouble(wanted.tokens) is None:
+            self._ahead.want(wanted)
+        elif isinstance(wanted, Warm):
+            self._residencies.settle(wanted.ask, wanted.thread)
+
+    def _adopt(self, submit: Submit, fetch: Fetch | None) -> Fetch | None:
+        """What is being read for the thread already, if it is what the run needs."""
+        if fetch and fetch.serves(packed(submit.tokens), scope_of(submit.tenant), _limit(submit)):
+            return fetch
+        return None
+
     def _cancel(self, run: str) -> None:
-        for waiting in [each for each in self._waiting if each[1].run == run]:
-            self._waiting.remove(waiting)
+        for asked in [each for each in self._waiting if each.submit.run == run]:
+            self._waiting.remove(asked)
             self._refuse(run, "cancelled")
         for slot in self._slots.running():
             if _run(slot).submit.run == run:
@@ -98,31 +193,87 @@ class Loop:
     # Admit
 
     def _admit(self) -> None:
-        """Give sequences to waiting runs, while others run at most one copy of KV in a step."""
-        copied = False
-        while self._waiting and not copied:
-            arrived_at, submit = self._waiting[0]
-            chosen = self._slots.choose(submit)
+        """Give sequences to waiting runs, while others run at most one copy of KV in a step. Who waits for
+        chunks is overtaken.
+        """
+        for asked in list(self._waiting):
+            if self._trouble(asked.submit.tokens) is not None:
+                self._begin(asked, None)
+                continue
+            chosen = self._slots.choose(asked.submit)
             if chosen is None:
                 return
-            self._waiting.popleft()
-            copied = chosen.source is not None and any(self._slots.running())
-            try:
-                sampler = self._sampler(submit)
-                slot = self._slots.take(submit, chosen)
-            except (Unusable, DecodeFailed) as error:
-                self._refuse(submit.run, "error", str(error))
-            else:
-                at = time.monotonic()
-                slot.run = Run(submit, sampler, reused=chosen.reuse, arrived_at=arrived_at, at=at)
+            if self._must_wait(asked, chosen):
+                continue
+            copied = chosen.source is not None or asked.fetch is not None
+            self._begin(asked, chosen)
+            if copied and any(self._slots.running()):
+                return
+
+    def _must_wait(self, asked: _Asked, chosen: Place) -> bool:
+        """Look for chunks that are worth it; whether they are still being read."""
+        if asked.fetch and asked.fetch.done and asked.fetch.failed:
+            self._tiers.restores.give_back(asked.fetch)
+            asked.fetch, asked.looked = None, asked.tries >= TRIES
+        if not asked.looked:
+            asked.looked, asked.tries = True, asked.tries + 1
+            submit = asked.submit
+            asked.fetch = self._tiers.restores.begin(
+                packed(submit.tokens), scope_of(submit.tenant), _limit(submit), chosen.reuse + WORTH
+            )
+        return not asked.ready
+
+    def _begin(self, asked: _Asked, chosen: Place | None) -> None:
+        self._waiting.remove(asked)
+        submit, sampler = asked.submit, None
+        try:
+            sampler = self._sampler(submit)
+            assert chosen is not None
+            slot, fetch = self._take(asked, chosen)
+        except (Unusable, DecodeFailed) as error:
+            if sampler is not None:
+                sampler.close()
+            self._refuse(submit.run, "error", str(error))
+            return
+        ram, disk = (fetch.ram, fetch.disk) if fetch else (0, 0)
+        slot.eager = 0
+        self._tiers.count(live=slot.in_kv - ram - disk, ram=ram, disk=disk, computed=slot.left)
+        slot.run = Run(
+            submit,
+            sampler,
+            reused=slot.in_kv,
+            arrived_at=asked.arrived_at,
+            at=time.monotonic(),
+            ram=ram,
+            disk=disk,
+        )
+
+    def _take(self, asked: _Asked, chosen: Place) -> tuple[Sequence, Fetch | None]:
+        """The run's sequence, and the fetch whose state lies under it, if one was better than what is live."""
+        fetch = asked.fetch
+        try:
+            if fetch and fetch.state is not None and not fetch.failed and fetch.count >= chosen.reuse + WORTH:
+                return self._slots.take(asked.submit, Place(chosen.target, fetch.count), fetch.state), fetch
+        except DecodeFailed:  # llama.cpp has no room for it, or does not like it: then it is computed
+            return self._slots.take(asked.submit, Place(chosen.target, 0)), None
+        finally:
+            if fetch:
+                self._tiers.restores.give_back(fetch)
+        return self._slots.take(asked.submit, chosen), None
+
+    def _trouble(self, tokens: tuple[int, ...]) -> str | None:
+        """Why these tokens cannot be put into KV."""
+        count, length, vocabulary = len(tokens), self._context.length, self._model.vocabulary
+        if not 0 < count <= length:
+            return f"The prompt has {count} tokens; send 1 to {length}."
+        if min(tokens) < 0 or max(tokens) >= vocabulary:
+            return f"The prompt holds a token outside the vocabulary; tokens end at {vocabulary - 1}."
+        return None
 
     def _sampler(self, submit: Submit) -> Sampler:
-        count, length, vocabulary = len(submit.tokens), self._context.length, self._model.vocabulary
-        if not 0 < count <= length:
-            raise Unusable(f"The prompt has {count} tokens; send 1 to {length}.")
-        if min(submit.tokens) < 0 or max(submit.tokens) >= vocabulary:
-            raise Unusable(f"The prompt holds a token outside the vocabulary; tokens end at {vocabulary - 1}.")
-        return Sampler(self._model, self._candidates, submit.sampling, submit.tokens, length)
+        if trouble := self._trouble(submit.tokens):
+            raise Unusable(trouble)
+        return Sampler(self._model, self._candidates, submit.sampling, submit.tokens, self._context.length)
 
     # Schedule
 
@@ -165,6 +316,19 @@ class Loop:
             self._sample(slot, self._context.logits(-1))
         else:
             _run(slot).progressed(end)
+
+    def _ingest_ahead(self, slot: Sequence, tokens: tuple[int, ...]) -> bool:
+        """Put as many of the tokens into a sequence that no run uses as one short step allows."""
+        waiting = [Waiting(slot.id, len(tokens), slot.in_kv, 0)]
+        (chunk,) = plan(0, waiting, self._costs, step_ms=self._step_ms / ALONE, longest=LONGEST_CHUNK)
+        start, now = slot.in_kv, tokens[: chunk.count]
+        ms = self._decode([slot], lambda: self._context.ingest(slot.id, start, now, last=False))
+        if ms is None:
+            return False
+        self._costs.saw_chunk(chunk.count, start, ms)
+        slot.tokens += now
+        slot.in_kv += chunk.count
+        return True
 
     def _generate(self, slots: list[Sequence]) -> None:
         if not slots:
@@ -232,9 +396,17 @@ class Loop:
                 outputs.append(output)
             if run.reason is not None:
                 self._slots.release(slot)
-        moved = self._slots.moved()
+        moved = self._residencies.moved()
         if outputs or moved:
             self._say(Step(tuple(outputs), moved))
+        answers, self._answers = [*self._residencies.settled(), *self._answers], []
+        for answer in answers:
+            self._say(answer)
+
+
+def _limit(submit: Submit) -> int:
+    """How many of the prompt's tokens may be reused: the chunk that is left has two (FACTS A9)."""
+    return max(0, len(submit.tokens) - 2)
 
 
 def _run(slot: Sequence) -> Run:

@@ -7,6 +7,7 @@ imported by the server.
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from livethread_server.engine.wire import Configure, Failed, Ready, unpack_down
 from livethread_server.worker import canary, llama
 from livethread_server.worker.loop import Loop
 from livethread_server.worker.pipes import Outbox, PipeInbox
+from livethread_server.worker.tiers import Tiers
 
 _PR_SET_PDEATHSIG = 1
 
@@ -30,6 +32,7 @@ def main() -> int:
     if configure is None:
         return 0
     llama.quiet()
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
         model = llama.Model(configure.model_path, gpu_layers=configure.gpu_layers, extra_bufts=configure.extra_bufts)
         context = _context(model, configure)
@@ -41,19 +44,30 @@ def main() -> int:
     with llama.loaded(model, context):
         for work in (inbox.read, outbox.write):
             threading.Thread(target=work, daemon=True).start()
-        Loop(context, costs, inbox, outbox.put, step_ms=configure.step_ms).run()
+        tiers = Tiers(context, configure, inbox.wake)
+        Loop(context, costs, inbox, outbox.put, tiers, step_ms=configure.step_ms).run()
+        tiers.close()
     return 0
 
 
 def _context(model: llama.Model, configure: Configure) -> llama.Context:
+    length = min(configure.context, model.trained_context)
     return llama.Context(
         model,
-        length=min(configure.context, model.trained_context),
-        sequences=configure.sequences,
+        length=length,
+        sequences=_sequences(configure, length),
         split=configure.layout == "split",
         flash_attention=configure.flash_attention,
         threads=configure.threads or _threads(),
+        cells=configure.cells,
     )
+
+
+def _sequences(configure: Configure, length: int) -> int:
+    """In the split layout each sequence has its own cells, so that their number decides; 256 is llama.cpp's most."""
+    if configure.layout == "unified" or not configure.cells:
+        return configure.sequences
+    return min(max(1, configure.cells // length), 256)
 
 
 def _ready(context: llama.Context) -> Ready:
@@ -61,7 +75,7 @@ def _ready(context: llama.Context) -> Ready:
         context=context.length,
         trained_context=context.model.trained_context,
         sequences=context.sequences,
-        cells=context.length * context.sequences,
+        cells=context.cells,
         vocabulary=context.model.vocabulary,
         description=context.model.description,
         cuttable=context.model.cuttable,

@@ -10,8 +10,8 @@ import threading
 import time
 from queue import Empty, SimpleQueue
 
-from livethread_server.engine.wire import Configure, Moved, Output, Step, Unpacker, Up, merged, pack
-from livethread_server.worker.loop import Command
+from livethread_server.engine.wire import Configure, Moved, Output, Settled, Stats, Step, Unpacker, Up, merged, pack
+from livethread_server.worker.loop import Command, Told
 
 _PIECE = 1 << 16
 
@@ -22,7 +22,7 @@ class PipeInbox:
     def __init__(self, fd: int, unpacker: Unpacker) -> None:
         self._fd = fd
         self._unpacker = unpacker
-        self._queue: SimpleQueue[tuple[float, Command] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[float, Command | None] | None] = SimpleQueue()
 
     def read(self) -> None:
         """Read until the other end is closed."""
@@ -41,13 +41,18 @@ class PipeInbox:
                 return first
         return None
 
-    def take(self, *, wait: bool) -> list[tuple[float, Command]] | None:
-        """All commands that are there; None once the pipe has ended."""
-        commands = []
+    def wake(self) -> None:
+        """Let `take` return, though no command has come. Any OS thread may call it."""
+        self._queue.put((time.monotonic(), None))
+
+    def take(self, seconds: float | None) -> list[tuple[float, Command]] | None:
+        """All commands that are there, after waiting for one so long at most; None once the pipe has ended."""
+        commands: list[tuple[float, Command]] = []
         try:
-            item = self._queue.get(block=wait)
+            item = self._queue.get(block=seconds != 0, timeout=seconds or None)
             while item is not None:
-                commands.append(item)
+                if item[1] is not None:
+                    commands.append((item[0], item[1]))
                 item = self._queue.get_nowait()
         except Empty:
             return commands
@@ -57,31 +62,40 @@ class PipeInbox:
 class Outbox:
     """Steps waiting to be written. While the pipe is full the waiting ones are merged into one.
 
-    That bounds the memory: what waits is at most one output per run that was given to the worker.
+    That bounds the memory: what waits is at most one output per run that was given to the worker. Answers are
+    told behind the steps that came before them.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._outputs: dict[str, Output] = {}
         self._moved: dict[str, Moved] = {}
+        self._answers: list[Settled | Stats] = []
         self._filled = threading.Condition()
 
-    def put(self, step: Step) -> None:
-        """Add a step's outcome; never blocks."""
+    def put(self, told: Told) -> None:
+        """Add a step's outcome, or an answer; never blocks."""
         with self._filled:
-            for output in step.outputs:
-                waiting = self._outputs.get(output.run)
-                self._outputs[output.run] = merged(waiting, output) if waiting else output
-            for moved in step.moved:
-                self._moved.pop(moved.thread, None)
-                self._moved[moved.thread] = moved
+            if isinstance(told, Step):
+                self._add(told)
+            else:
+                self._answers.append(told)
             self._filled.notify()
+
+    def _add(self, step: Step) -> None:
+        for output in step.outputs:
+            waiting = self._outputs.get(output.run)
+            self._outputs[output.run] = merged(waiting, output) if waiting else output
+        for moved in step.moved:
+            self._moved.pop(moved.thread, None)
+            self._moved[moved.thread] = moved
 
     def write(self) -> None:
         """Write steps as they come, until the other end is closed."""
         try:
             while True:
-                self.send(self._take())
+                for message in self._take():
+                    self.send(message)
         except BrokenPipeError:
             return
 
@@ -91,9 +105,11 @@ class Outbox:
         while data:
             data = data[os.write(self._fd, data) :]
 
-    def _take(self) -> Step:
+    def _take(self) -> list[Up]:
         with self._filled:
-            self._filled.wait_for(lambda: self._outputs or self._moved)
-            step = Step(tuple(self._outputs.values()), tuple(self._moved.values()))
-            self._outputs, self._moved = {}, {}
-        return step
+            self._filled.wait_for(lambda: self._outputs or self._moved or self._answers)
+            messages: list[Up] = [*self._answers]
+            if self._outputs or self._moved:
+                messages.insert(0, Step(tuple(self._outputs.values()), tuple(self._moved.values())))
+            self._outputs, self._moved, self._answers = {}, {}, []
+        return messages

@@ -25,11 +25,22 @@ class Draws(Protocol):
 class Run:
     """A run that has its sequence.
 
-    ``reused`` of the prompt's tokens were in KV already, ``completion`` counts sampled tokens, ``served`` is
+    ``reused`` of the prompt's tokens were not computed for it, ``ram`` and ``disk`` of them came from there
+    and the rest was live. ``completion`` counts sampled tokens, ``served`` is
     the step in which it last got prompt tokens.
     """
 
-    def __init__(self, submit: Submit, sampler: Draws, *, reused: int, arrived_at: float, at: float) -> None:
+    def __init__(
+        self,
+        submit: Submit,
+        sampler: Draws,
+        *,
+        reused: int,
+        arrived_at: float,
+        at: float,
+        ram: int = 0,
+        disk: int = 0,
+    ) -> None:
         self.submit = submit
         self.sampler = sampler
         self.text = Text(submit.sampling.stop or ())
@@ -39,7 +50,9 @@ class Run:
         self.first_at: float | None = None
         self.reason: Reason | None = None
         self._error: str | None = None
-        self._started: Started | None = Started(len(submit.tokens), reused, arrived_at, at)
+        self._started: Started | None = Started(
+            len(submit.tokens), reused, arrived_at, at, live=reused - ram - disk, ram=ram, disk=disk
+        )
         self._progress: Progress | None = None
         self._delta: Delta | None = None
 

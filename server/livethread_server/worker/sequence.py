@@ -14,7 +14,9 @@ class Sequence:
     """A sequence id and what it holds for which thread.
 
     ``tokens`` are the thread's, the first ``in_kv`` of them are in KV: the last sampled one is not
-    (FACTS A6). ``used`` orders sequences by their last use; ``run`` is who is using it now.
+    (FACTS A6); the first ``shared`` were declared shared. ``used`` orders sequences by their last use, which
+    was at ``used_at``; ``run`` is who is using it now. ``saved`` is how many were in KV when it was last saved
+    elsewhere, ``eager`` how many were put there without a run that asked for them.
     """
 
     def __init__(self, number: int) -> None:
@@ -23,7 +25,11 @@ class Sequence:
         self.tenant: str | None = None
         self.tokens: list[int] = []
         self.in_kv = 0
+        self.shared = 0
         self.used = 0
+        self.used_at = 0.0
+        self.saved = 0
+        self.eager = 0
         self.run: Run | None = None
 
     @property
@@ -35,6 +41,11 @@ class Sequence:
     def idle(self) -> bool:
         """Whether no run uses it."""
         return self.run is None
+
+    @property
+    def dirty(self) -> bool:
+        """Whether it holds a thread's KV that was not saved as it is."""
+        return self.thread is not None and self.in_kv > 0 and self.saved != self.in_kv
 
     def common(self, tokens: Tokens[int], limit: int) -> int:
         """How many of the first ``limit`` tokens are the first ones in KV here."""
@@ -49,15 +60,19 @@ class Sequence:
         """Keep the first ``length`` tokens, which are in KV."""
         del self.tokens[length:]
         self.in_kv = length
+        if self.saved > length:
+            self.saved = 0
 
     def clear(self) -> None:
         """Nobody's, and empty."""
         self.thread = self.tenant = self.run = None
+        self.shared = self.saved = self.eager = 0
         self.cut(0)
 
     def swap(self, other: Sequence) -> None:
         """Exchange everything but the ids, as the KV states were exchanged."""
-        for name in ("thread", "tenant", "tokens", "in_kv", "used", "run"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            setattr(self, name, theirs)
-            setattr(other, name, mine)
+        for name in vars(self):
+            if name != "id":
+                mine, theirs = getattr(self, name), getattr(other, name)
+                setattr(self, name, theirs)
+                setattr(other, name, mine)

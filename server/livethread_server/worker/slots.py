@@ -6,67 +6,109 @@ how tokens are drawn or told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 
-from livethread_server.engine.wire import Moved, Submit
+from livethread_server.engine.wire import Ingest, Submit, Warm
 from livethread_server.worker.cache import Place, misplaced, place, victim
-from livethread_server.worker.llama import Context, DecodeFailed
+from livethread_server.worker.llama import Context, DecodeFailed, State
 from livethread_server.worker.sequence import Sequence
+
+Wanted = Submit | Ingest | Warm
+"""Who wants its tokens in KV."""
 
 PATIENCE = 4
 """Steps that running sequences may lie apart before one is moved: about what moving costs."""
 
 
 class Slots:
-    """All sequences of a context. What moves is noted until `moved` is asked for it."""
+    """All sequences of a context. What moves is noted until `moved` is asked for it.
 
-    def __init__(self, context: Context) -> None:
+    ``save`` is called with a sequence before another thread takes it. ``pinned`` threads' are taken last.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        save: Callable[[Sequence], None] = lambda _: None,
+        pinned: Collection[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._context = context
+        self._save = save
+        self._pinned = pinned
+        self._clock = clock
         self._all = [Sequence(number) for number in range(context.sequences)]
-        self._moved: list[Moved] = []
+        self._moved: list[tuple[str, int | None]] = []
         self._apart = 0
         self._uses = 0
 
     def __getitem__(self, number: int) -> Sequence:
         return self._all[number]
 
+    def __iter__(self) -> Iterator[Sequence]:
+        return iter(self._all)
+
     def running(self) -> Iterator[Sequence]:
         """The sequences that runs are using, by ascending id."""
         return (slot for slot in self._all if not slot.idle)
 
-    def moved(self) -> tuple[Moved, ...]:
-        """What moved since the last call."""
+    def of(self, thread: str) -> Sequence | None:
+        """The sequence that holds most of a thread, a running one before others; None where none does."""
+        own = [slot for slot in self._all if slot.thread == thread]
+        return max(own, key=lambda slot: (not slot.idle, slot.in_kv), default=None)
+
+    def moved(self) -> tuple[tuple[str, int | None], ...]:
+        """The threads that came to a sequence since the last call, with the tokens there; None for those that
+        lost theirs.
+        """
         moved = tuple(self._moved)
         self._moved.clear()
         return moved
 
-    def choose(self, submit: Submit) -> Place | None:
-        """Where a run would lie and begin; None while every sequence is in use."""
+    def choose(self, wanted: Wanted, may_give_up: Callable[[Sequence], bool] = lambda _: True) -> Place | None:
+        """Where its tokens would lie and begin; None while every sequence that may be taken is in use."""
         return place(
             self._all,
-            thread=submit.thread,
-            tenant=submit.tenant,
-            tokens=submit.tokens,
+            thread=wanted.thread,
+            tenant=wanted.tenant,
+            tokens=wanted.tokens,
             can_keep=self._context.can_keep,
+            pinned=self._pinned,
+            may_give_up=may_give_up,
         )
 
-    def take(self, submit: Submit, chosen: Place) -> Sequence:
-        """Leave exactly the reused tokens under the chosen id. Raises `DecodeFailed`, then it is empty."""
+    def take(self, wanted: Wanted, chosen: Place, state: State | None = None) -> Sequence:
+        """Leave exactly the reused tokens under the chosen id, or those of a state that is put there.
+
+        Raises `DecodeFailed`, then it is empty.
+        """
         slot = chosen.target
+        if slot.thread not in (wanted.thread, None):
+            self._save(slot)
         try:
-            self._prepare(slot, chosen)
+            self._prepare(slot, chosen, state)
         except DecodeFailed:
             self.drop(slot)
             raise
-        if slot.thread not in (submit.thread, None):
+        if slot.thread not in (wanted.thread, None):
             self._left(slot)
-        slot.thread, slot.tenant, slot.tokens = submit.thread, submit.tenant, list(submit.tokens)
+        if slot.thread != wanted.thread:
+            slot.saved = slot.eager = 0
+        slot.thread, slot.tenant, slot.shared = wanted.thread, wanted.tenant, wanted.shared
+        slot.tokens = list(wanted.tokens)
         slot.in_kv = chosen.reuse
-        self._moved.append(Moved(submit.thread, "live", slot.in_kv))
+        if state is not None:
+            slot.saved = chosen.reuse
+        elif slot.saved > chosen.reuse:
+            slot.saved = 0
+        self.arrived(slot)
         return slot
 
-    def _prepare(self, slot: Sequence, chosen: Place) -> None:
-        if chosen.source:
+    def _prepare(self, slot: Sequence, chosen: Place, state: State | None) -> None:
+        if state is not None:
+            self._context.restore(slot.id, state)
+        elif chosen.source:
             self._context.drop(slot.id)
             self._context.copy_prefix(chosen.source.id, slot.id, chosen.reuse)
         elif chosen.reuse == 0:
@@ -76,13 +118,18 @@ class Slots:
 
     def release(self, slot: Sequence) -> None:
         """The run is over: keep what is in KV for the thread, if there still is one."""
-        self._uses += 1
-        slot.run, slot.used = None, self._uses
+        slot.run = None
         slot.cut(slot.in_kv)
+        self.used(slot)
         if slot.thread is None or slot.in_kv == 0:
             self.drop(slot)
         else:
-            self._moved.append(Moved(slot.thread, "live", slot.in_kv))
+            self.arrived(slot)
+
+    def used(self, slot: Sequence) -> None:
+        """It was used just now."""
+        self._uses += 1
+        slot.used, slot.used_at = self._uses, self._clock()
 
     def drop(self, slot: Sequence) -> None:
         """Empty a sequence and take it from its thread."""
@@ -97,9 +144,10 @@ class Slots:
         slot.cut(0)
 
     def give_up_one(self) -> bool:
-        """Drop the idle sequence that was used least recently; False where there is none."""
-        slot = victim(self._all)
+        """Save and drop the idle sequence that was used least recently; False where there is none."""
+        slot = victim(self._all, self._pinned)
         if slot is not None:
+            self._save(slot)
             self.drop(slot)
         return slot is not None
 
@@ -129,4 +177,9 @@ class Slots:
 
     def _left(self, slot: Sequence) -> None:
         assert slot.thread is not None
-        self._moved.append(Moved(slot.thread, "cold", 0))
+        self._moved.append((slot.thread, None))
+
+    def arrived(self, slot: Sequence) -> None:
+        """So much of a thread is live now, which is worth telling."""
+        assert slot.thread is not None
+        self._moved.append((slot.thread, slot.in_kv))

@@ -4,21 +4,28 @@ import pytest
 
 from livethread.model import Sampling
 from livethread_server.engine.wire import (
+    AskStats,
     CancelRun,
     Configure,
     Delta,
     Down,
+    Evict,
     Failed,
     Finished,
     Forget,
+    Ingest,
     Moved,
     Output,
+    Pin,
     Progress,
     Ready,
+    Settled,
     Started,
+    Stats,
     Step,
     Submit,
     Up,
+    Warm,
     merged,
     pack,
     unpack_down,
@@ -36,14 +43,21 @@ DOWN: list[Down] = [
     ),
     CancelRun("r"),
     Forget("t"),
+    Ingest(thread="t", tenant="x", tokens=(1, 2), shared=1),
+    Warm(ask=1, thread="t", tenant="x", tokens=(1, 2)),
+    Evict(2, "t"),
+    Pin("t", True),
+    AskStats(3),
 ]
 OUTPUT = Output(
-    "r", Started(3, 1, 0.5, 1.0), Progress(1, 1, 3), Delta((1, 2), "é\ufffd"), Finished("stop", 3, 1.0, 2.0)
+    "r", Started(3, 1, 0.5, 1.0, 0, 1, 0), Progress(1, 1, 3), Delta((1, 2), "é\ufffd"), Finished("stop", 3, 1.0, 2.0)
 )
 UP: list[Up] = [
     Ready(context=8, trained_context=8, sequences=2, cells=16, vocabulary=9, description="d", cuttable=True),
     Failed("No."),
     Step((OUTPUT, Output("q")), (Moved("t", "live", 4),)),
+    Settled(2, "t", "disk"),
+    Stats(3, {"ram": {"bytes": 4}}),
 ]
 
 

@@ -104,6 +104,15 @@ async def test_an_id_in_use_is_taken_and_changes_nothing(store: Store) -> None:
     assert await store.load("t") == Record(a_thread(), (a_turn(1),))
 
 
+async def test_of_many_threads_those_that_there_are_are_known(store: Store) -> None:
+    threads = [a_thread(f"t{number}", owner=f"o{number}", pinned=bool(number)) for number in range(3)]
+    for thread in threads:
+        await store.create(thread, (a_turn(1),))
+    asked = ["t2", "nowhere", "t1", "t1", *(f"x{number}" for number in range(496))]
+    assert sorted(await store.known(asked), key=lambda thread: thread.id) == threads[1:]
+    assert list(await store.known([])) == []
+
+
 async def test_ids_are_case_sensitive(store: Store) -> None:
     await created(store, "t", a_turn(1, id="m"), a_turn(2, id="M"))
     await created(store, "T")

@@ -1,104 +1,36 @@
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from livethread.model import Sampling
-from livethread_server.engine.wire import CancelRun, Forget, Moved, Output, Step, Submit, merged
+from livethread_server.engine.wire import CancelRun, Configure, Forget, Moved, Output
 from livethread_server.worker import canary
 from livethread_server.worker.llama import Context, Model, loaded, quiet
-from livethread_server.worker.loop import Command, Loop
 from livethread_server.worker.scheduler import Costs
+from tests.driven import Driven, reused, tokens_of, words
 
 LENGTH, SEQUENCES = 256, 4
-
-
-def words(seed: int, count: int = 50) -> tuple[int, ...]:
-    return tuple((seed * 131 + 17 * index * index + 400) % 40000 for index in range(count))
-
-
-class Listed:
-    """An inbox of commands in a list; never waits."""
-
-    def __init__(self) -> None:
-        self.commands: deque[Command] = deque()
-
-    def take(self, *, wait: bool) -> list[tuple[float, Command]] | None:
-        taken = [(0.0, command) for command in self.commands]
-        self.commands.clear()
-        return taken
-
-
-class Driven:
-    """A loop that is stepped by hand; keeps what it said, merged by run."""
-
-    def __init__(self, context: Context, costs: Costs) -> None:
-        self.inbox = Listed()
-        self.said: dict[str, Output] = {}
-        self.moved: list[Moved] = []
-        self.progress: dict[str, int] = {}
-        self.loop = Loop(context, costs, self.inbox, self._hear, step_ms=100)
-        self.context = context
-
-    def _hear(self, step: Step) -> None:
-        self.moved += step.moved
-        for output in step.outputs:
-            self.progress[output.run] = self.progress.get(output.run, 0) + bool(output.progress)
-            before = self.said.get(output.run)
-            self.said[output.run] = merged(before, output) if before else output
-
-    def step(self, *commands: Command) -> None:
-        self.inbox.commands.extend(commands)
-        self.loop.listen()
-        self.loop.step()
-
-    def submit(self, run: str, tokens: tuple[int, ...], thread: str = "", **fields: Any) -> None:
-        tenant = fields.pop("tenant", "x")
-        sampling = Sampling(**({"temperature": 0.0, "max_tokens": 12} | fields))
-        self.inbox.commands.append(
-            Submit(run=run, thread=thread or run, tenant=tenant, tokens=tokens, sampling=sampling)
-        )
-
-    def finish(self, *runs: str) -> list[Output]:
-        for _ in range(1000):
-            if all(run in self.said and self.said[run].finished for run in runs):
-                return [self.said[run] for run in runs]
-            self.step()
-        raise AssertionError(f"{runs} did not end within 1,000 steps: {self.said}")
-
-    def ask(self, run: str, tokens: tuple[int, ...], thread: str = "", **fields: Any) -> Output:
-        self.submit(run, tokens, thread, **fields)
-        (output,) = self.finish(run)
-        return output
+CONFIGURE = Configure(model_path=__file__, context=LENGTH, sequences=SEQUENCES)
 
 
 @pytest.fixture(scope="module")
 def shared(model_path: Path) -> Iterator[tuple[Context, Costs]]:
     quiet()
     model = Model(str(model_path), extra_bufts=False)
-    with loaded(model, Context(model, length=LENGTH, sequences=SEQUENCES, threads=2)) as context:
+    with loaded(model, Context(model, length=LENGTH, sequences=SEQUENCES, threads=1)) as context:
         yield context, canary.prove(context)
 
 
 @pytest.fixture
-def driven(shared: tuple[Context, Costs]) -> Driven:
+def driven(shared: tuple[Context, Costs]) -> Iterator[Driven]:
     for sequence in range(SEQUENCES):
         shared[0].drop(sequence)
-    return Driven(*shared)
-
-
-def tokens_of(output: Output) -> tuple[int, ...]:
-    assert output.delta is not None
-    return output.delta.tokens
-
-
-def reused(output: Output) -> int:
-    assert output.started is not None
-    return output.started.reused
+    driven = Driven(*shared, CONFIGURE)
+    yield driven
+    driven.tiers.files.close()
 
 
 def reason(output: Output) -> str:

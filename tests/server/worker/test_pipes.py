@@ -43,7 +43,7 @@ def test_commands_arrive_in_order_behind_the_first_message(pipe: tuple[int, int]
     os.write(writing, pack(Forget("t")))
     os.close(writing)
     inbox.read()
-    assert inbox.take(wait=True) is None
+    assert inbox.take(None) is None
 
 
 def test_commands_that_are_there_are_taken_together(pipe: tuple[int, int]) -> None:
@@ -51,10 +51,10 @@ def test_commands_that_are_there_are_taken_together(pipe: tuple[int, int]) -> No
     os.write(writing, pack(CONFIGURE) + pack(CancelRun("r")) + pack(Forget("t")))
     inbox = PipeInbox(reading, unpack_down())
     inbox.read_first()
-    taken = inbox.take(wait=True)
+    taken = inbox.take(None)
     assert taken is not None
     assert [command for _, command in taken] == [CancelRun("r"), Forget("t")]
-    assert inbox.take(wait=False) == []
+    assert inbox.take(0) == []
 
 
 def test_a_pipe_that_ends_at_once_has_no_first_message(pipe: tuple[int, int]) -> None:

@@ -35,7 +35,7 @@ def said(run: Run) -> Output:
 
 def test_the_first_output_tells_what_was_reused() -> None:
     run, _ = a_run()
-    assert said(run).started == Started(3, 1, 1.0, 2.0)
+    assert said(run).started == Started(3, 1, 1.0, 2.0, live=1)
     assert run.output(9.0) is None
 
 

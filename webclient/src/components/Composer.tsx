@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { cancel, currentRun, send } from "../actions";
 import { status } from "../client";
 import { openProblem, openThread } from "../open-thread";
+import { typed } from "../read-ahead";
 import { route } from "../route";
 import { orSay } from "../toast";
 import { keep, unsent } from "../unsent";
@@ -22,6 +23,10 @@ export function Composer() {
     await orSay(send(text));
     setSending(false);
   };
+  const onText = (next: string) => {
+    keep(route.peek(), next);
+    typed(route.peek());
+  };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -35,7 +40,7 @@ export function Composer() {
         testId="composer"
         placeholder={run ? "Write the next message" : "Write a message"}
         text={text}
-        onText={(next) => keep(route.peek(), next)}
+        onText={onText}
         onKeyDown={onKeyDown}
       />
       {run && (

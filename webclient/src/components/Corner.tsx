@@ -1,13 +1,14 @@
-import { figuresOf } from "../figures";
+import { figuresOf, placesOf } from "../figures";
 import { openThread } from "../open-thread";
 import { isUnfinished, runOf, type ThreadView } from "../thread";
+import { ContextTools } from "./ContextTools";
 import { ResidencyDot } from "./ResidencyDot";
 
 /** The quiet corner: where the thread's memory is, how much of it was reused, how fast the last run went. */
 export function Corner() {
   const view = openThread.value;
   if (!view) return <p class="corner" />;
-  const { reused, prompt, speed } = figuresOf(view);
+  const { reused, prompt, speed, sources } = figuresOf(view);
   const { residency } = view.thread;
   const doing = doingOf(view);
   return (
@@ -22,11 +23,17 @@ export function Corner() {
           {count(reused)} of {count(prompt)} tokens reused
         </span>
       )}
+      {!doing && placesOf(sources) && (
+        <span data-testid="sources" title="Where the reused tokens came from">
+          {placesOf(sources)}
+        </span>
+      )}
       {!doing && speed !== null && (
         <span data-testid="speed" title="Speed of the last reply">
           {speed.toFixed(1)} tok/s
         </span>
       )}
+      <ContextTools thread={view.thread} />
     </p>
   );
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select, tuple_
 
+from livethread.model import Thread
 from livethread_server.store.base import AnswerRecord, EventRecord, Missing, Page, Record, RunRecord
 from livethread_server.store.cursor import Mark, to_cursor
 from livethread_server.store.rows import to_run, to_thread, to_turn
@@ -22,6 +23,11 @@ def load(thread: str, connection: Connection) -> Record:
     columns = select(TURNS.c.position, TURNS.c.body, TURNS.c.tokens)
     rows = connection.execute(columns.where(TURNS.c.thread == thread).order_by(TURNS.c.position))
     return Record(to_thread(body), tuple(map(to_turn, rows)))
+
+
+def known(threads: tuple[str, ...], connection: Connection) -> tuple[Thread, ...]:
+    query = select(THREADS.c.body).where(THREADS.c.id.in_(threads))
+    return tuple(to_thread(body) for body in connection.scalars(query))
 
 
 def page(owner: str, limit: int, end: Mark | None, connection: Connection) -> Page:

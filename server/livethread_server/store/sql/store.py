@@ -38,6 +38,9 @@ class SqlStore:
     async def load(self, thread: str) -> Record:
         return await self._database.read(partial(queries.load, thread))
 
+    async def known(self, threads: Sequence[str]) -> Sequence[Thread]:
+        return await self._database.read(partial(queries.known, tuple(threads)))
+
     async def list(self, owner: str, limit: int, cursor: str | None) -> Page:
         end = None if cursor is None else to_mark(cursor)
         return await self._database.read(partial(queries.page, owner, limit, end))

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from livethread import messages as wire
+from livethread.errors import CommandError, ErrorCode
+from livethread_server.engine.wire import Moved
+from tests.house import Guest, House
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+async def refused(guest: Guest, kind: type[wire.Command], **fields: object) -> CommandError:
+    with pytest.raises(CommandError) as caught:
+        await guest.ask(kind, **fields)
+    return caught.value
+
+
+async def test_warming_gives_the_engine_the_next_prompt_and_answers_where_it_is(house: House) -> None:
+    guest = await house.listener(messages=HELLO)
+    assert (await guest.ask(wire.Warm)).residency == "live"
+    (warm,) = house.engine.warmed
+    asked = await guest.ask(wire.Generate)
+    assert warm.tokens == house.engine.submitted[asked.run].tokens
+    assert (warm.thread, warm.tenant) == ("t", "alice")
+
+
+async def test_there_is_nothing_to_warm_in_an_empty_thread(house: House) -> None:
+    guest = await house.listener()
+    assert (await guest.ask(wire.Warm)).residency == "cold"
+    assert house.engine.warmed == []
+
+
+async def test_a_context_that_a_run_uses_is_left_to_it(house: House) -> None:
+    guest = await house.listener(messages=HELLO)
+    await guest.ask(wire.Generate, run="r")
+    house.live("t", 10)
+    assert (await guest.ask(wire.Warm)).residency == "live"
+    assert house.engine.warmed == []
+    error = await refused(guest, wire.Evict)
+    assert (error.code, error.details["runs"]) == (ErrorCode.BUSY, ["r"])
+
+
+async def test_evicting_answers_where_the_context_is_in_the_end(house: House) -> None:
+    guest = await house.listener(messages=HELLO)
+    assert (await guest.ask(wire.Evict)).residency == "disk"
+    house.engine.settles = "cold"
+    assert (await guest.ask(wire.Evict)).residency == "cold"
+    assert house.engine.evicted == ["t", "t"]
+
+
+@pytest.mark.parametrize("kind", [wire.Warm, wire.Evict])
+async def test_contexts_are_their_owners_and_need_an_engine(house: House, kind: type[wire.Command]) -> None:
+    guest = await house.listener(messages=HELLO)
+    assert (await refused(house.guest("eve"), kind)).code is ErrorCode.NOT_FOUND
+    house.engine.trouble = CommandError(ErrorCode.MODEL_LOADING, "The model is being loaded. Try again.")
+    assert (await refused(guest, kind)).code is ErrorCode.MODEL_LOADING
+
+
+async def test_the_engine_hears_which_threads_are_pinned(house: House) -> None:
+    guest = await house.listener(pinned=True)
+    await guest.ask(wire.ThreadFork, new_thread="fork")
+    assert house.engine.pinned == {"t": True, "fork": True}
+    await guest.ask(wire.ThreadUpdate, pinned=False)
+    await guest.ask(wire.ThreadUpdate, title="no word about pins")
+    assert house.engine.pinned == {"t": False, "fork": True}
+
+
+async def test_every_place_a_context_goes_to_is_told_and_shown(house: House) -> None:
+    guest = await house.listener()
+    for place in ("live", "ram", "disk", "cold"):
+        house.residencies.moved(Moved("t", place, 10))
+        await guest.next(wire.ThreadResidency, residency=place)
+        assert (await guest.ask(wire.ThreadGet)).thread.residency == place
+
+
+async def test_a_run_says_where_its_reused_tokens_came_from(house: House) -> None:
+    guest = await house.listener(messages=HELLO)
+    await guest.ask(wire.Generate, run="r")
+    house.engine.start("r", reused=3)
+    started = await guest.next(wire.RunStarted)
+    assert (started.reused_tokens, started.sources.live, started.sources.disk, started.dropped) == (3, 3, 0, 0)
