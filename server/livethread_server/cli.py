@@ -41,6 +41,7 @@ cli = typer.Typer(
     help="Threads that live on the server, with a live llama.cpp context behind them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     add_completion=False,
 )
 cli.add_typer(cache, name="cache")
@@ -125,7 +126,7 @@ def serve(
             ingest_tokens=ingest_tokens,
             store=store,
             chat_template=chat_template,
-            system_prompt=_text(system_prompt, "system prompt") or "",
+            system_prompt=(_text(system_prompt, "system prompt") or "").strip(),
             layout=layout,
             flash_attention=flash_attention,
             repack=repack,
@@ -157,8 +158,8 @@ def _serve(settings: Settings) -> None:
 
 async def _run(settings: Settings, build: Callable[[], App], listener: socket.socket) -> None:
     app = build()
-    await app.start()
     try:
+        await app.start()
         server = _Server(app, _uvicorn_config(app, settings))
         log.info("serving %s on http://%s", app.model, settings.address)
         await server.serve(sockets=[listener])
