@@ -26,7 +26,7 @@ T = TypeVar("T")
 ASK_SECONDS = 10.0
 """How long a running server may take to answer."""
 
-cache = typer.Typer(help="Look after the contexts that are kept on disk.", no_args_is_help=True)
+cache = typer.Typer(help="Look after the contexts that are kept on disk.", no_args_is_help=True, rich_markup_mode=None)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")]
 To = Annotated[

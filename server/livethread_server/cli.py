@@ -126,7 +126,7 @@ def serve(
             ingest_tokens=ingest_tokens,
             store=store,
             chat_template=chat_template,
-            system_prompt=_text(system_prompt, "system prompt") or "",
+            system_prompt=(_text(system_prompt, "system prompt") or "").strip(),
             layout=layout,
             flash_attention=flash_attention,
             repack=repack,

@@ -197,6 +197,25 @@ def test_the_corner_tells_residency_reuse_and_speed(page: Page) -> None:
     assert 0 < int(reused[1]) < int(reused[2])
 
 
+def test_a_context_is_put_away_and_what_is_typed_brings_it_back(page: Page) -> None:
+    thread_with(page, "put-away", SHORT)
+    say(page, "Name a colour.")
+    states(page, "done", "done")
+    page.get_by_test_id("evict").click()
+    expect(page.get_by_test_id("residency")).to_have_text("disk")
+    expect(page.locator('[data-thread-id="put-away"] .residency-dot')).to_have_attribute("data-residency", "disk")
+    page.get_by_test_id("read-ahead").check()
+    page.get_by_test_id("composer").press_sequentially("Name another one, please")
+    expect(page.get_by_test_id("residency")).to_have_text("live")
+    page.get_by_test_id("send").click()
+    states(page, "done", "done", "done", "done")
+    expect(page.get_by_test_id("sources")).to_have_text("from live memory")
+    page.get_by_test_id("read-ahead").uncheck()
+    page.get_by_test_id("evict").click()
+    page.get_by_test_id("warm").click()
+    expect(page.get_by_test_id("residency")).to_have_text("live")
+
+
 def test_stop_ends_a_reply_and_keeps_what_was_said(page: Page) -> None:
     thread_with(page, "stopped", ENDLESS)
     say(page, "Tell a long story.")

@@ -82,7 +82,8 @@ def test_a_state_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_state_folder_serves_one_server_at_a_time(tmp_path: Path) -> None:
-    with state_folder(tmp_path), pytest.raises(SettingsError, match="Another server uses"), state_folder(tmp_path):
+    refused = pytest.raises(SettingsError, match="Another server uses")
+    with state_folder(tmp_path), refused, state_folder(tmp_path):
         pass
     with state_folder(tmp_path):
         pass

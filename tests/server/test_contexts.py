@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 
 from livethread import messages as wire
 from livethread.errors import CommandError, ErrorCode
+from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.wire import Moved
-from tests.house import Guest, House
+from livethread_server.store.memory import MemoryStore
+from livethread_server.vocabulary import Vocabulary
+from tests.house import Guest, House, closing
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -80,3 +86,35 @@ async def test_a_run_says_where_its_reused_tokens_came_from(house: House) -> Non
     house.engine.start("r", reused=3)
     started = await guest.next(wire.RunStarted)
     assert (started.reused_tokens, started.sources.live, started.sources.disk, started.dropped) == (3, 3, 0, 0)
+
+
+@pytest.fixture
+async def prompting(vocabulary: Vocabulary, model_path: Path) -> AsyncIterator[House]:
+    """A house whose operator has a system prompt, with a small context."""
+    grammars = GrammarCheck(model_path)
+    async for house in closing(House(MemoryStore(), vocabulary, grammars, system_prompt="Be kind.", context=64)):
+        yield house
+
+
+async def test_the_operators_system_prompt_comes_first_in_threads_that_bring_none(prompting: House) -> None:
+    guest = await prompting.listener(messages=HELLO)
+    got = (await guest.ask(wire.ThreadGet)).thread
+    assert [(message.role, message.content) for message in got.messages] == [("system", "Be kind."), ("user", "Hello")]
+    asked = await guest.ask(wire.Generate)
+    submit = prompting.engine.submitted[asked.run]
+    shared = prompting.vocabulary.text(submit.tokens[: submit.shared], special=True)
+    assert shared.endswith("Be kind.")
+    own = [{"role": "system", "content": "Be brief."}]
+    made = await guest.ask(wire.ThreadCreate, thread="own", messages=own)
+    assert [message.content for message in made.thread.messages] == ["Be brief."]
+
+
+async def test_a_run_says_how_many_of_the_oldest_messages_were_left_out(prompting: House) -> None:
+    said = [{"role": role, "content": "Something of some length."} for role in ("user", "assistant") * 5]
+    guest = await prompting.listener(messages=[*said, *HELLO], overflow="drop_oldest")
+    await guest.ask(wire.Generate, run="r")
+    prompting.engine.start("r")
+    dropped = (await guest.next(wire.RunStarted)).dropped
+    assert dropped >= 6
+    assert dropped % 2 == 0
+    assert len((await guest.ask(wire.ThreadGet)).thread.messages) == 13

@@ -73,11 +73,11 @@ class Ahead:
         """Whether a job can go on now."""
         return any(job.fetch is None or job.fetch.done for job in self._jobs.values())
 
-    def advance(self, ingest: Callable[[Sequence, tuple[int, ...]], bool]) -> None:
-        """Go one step on with one job. ``ingest`` puts some of the tokens it is given into a sequence, and says
-        whether that went well.
+    def advance(self, ingest: Callable[[Sequence, tuple[int, ...]], bool], *, eager: bool) -> None:
+        """Go one step on with one job; beside runs that is not an ``eager`` one. ``ingest`` puts some of the
+        tokens it is given into a sequence, and says whether that went well.
         """
-        job = self._next()
+        job = self._next(eager)
         if job is None:
             return
         slot = self._slot(job)
@@ -91,8 +91,12 @@ class Ahead:
             self._slots.arrived(slot)
             self.drop(job.wanted.thread)
 
-    def _next(self) -> _Job | None:
-        able = [job for job in self._jobs.values() if job.fetch is None or job.fetch.done]
+    def _next(self, eager: bool) -> _Job | None:
+        able = [
+            job
+            for job in self._jobs.values()
+            if (job.fetch is None or job.fetch.done) and (eager or isinstance(job.wanted, Warm))
+        ]
         return max(reversed(able), key=lambda job: isinstance(job.wanted, Warm), default=None)
 
     def _slot(self, job: _Job) -> Sequence | None:

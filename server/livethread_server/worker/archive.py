@@ -225,9 +225,11 @@ class Archive:
         names = tuple(head.name for head in heads)
         self._rename(thread, names)
         self.touch(names)
-        for fresh in [self._entries.get(name) for name in names]:
-            if fresh is not None and fresh.rows is not None and not fresh.coming:
-                self._shelve(fresh)
+        for entry in [self._entries[name] for name in names if name in self._entries]:
+            if entry.rows is not None and not entry.coming:
+                self._shelve(entry)
+            elif "disk" in entry.there and "ram" in self._tiers:
+                self._put(entry, self._tiers["ram"])  # it is in use again
         self._note(thread, "ram")
         self._noted_enough(thread)
         self._unbalanced = True
@@ -260,10 +262,14 @@ class Archive:
             return False
         tier.add(entry)
         entry.coming.add(tier.name)
-        rows, head, ram = entry.rows, entry.head, self._tiers.get("ram")
+        rows, head = entry.rows, entry.head
+        other = next((each for each in self._tiers.values() if each.name in entry.there), None)
 
         def write() -> None:
-            tier.shelf.write(head, rows if rows is not None else ram.shelf.read(head))  # type: ignore[union-attr]
+            if rows is not None:
+                tier.shelf.write(head, rows)
+            elif other is not None:
+                tier.shelf.write(head, other.shelf.read(head))
 
         self._files.write(write, lambda result: self._written(entry, tier, result))
         return True
@@ -287,8 +293,9 @@ class Archive:
             if tier.rests_until < time.monotonic():
                 _log.warning("A chunk cannot be written to the %s cache: %s.", tier.name, error)
             tier.rests_until = time.monotonic() + REST
-        elif tier.name == "disk" and entry.rows is None:
-            self._missed(entry, "ram")
+        elif entry.rows is None:  # where it was to be copied from it is not whole
+            for name in tuple(entry.there):
+                self._missed(entry, name)
         if entry.rows is not None and not entry.coming and not entry.there:
             self._shelve(entry)
         if entry.lost:

@@ -120,8 +120,8 @@ class Loop:
             # A first token need not wait for the others' next ones.
             self._emit()
         self._generate(rows)
-        if not any(self._slots.running()) and not self._waiting:
-            self._ahead.advance(self._ingest_ahead)
+        if not self._waiting:
+            self._ahead.advance(self._ingest_ahead, eager=not any(self._slots.running()))
         self._tidy((time.monotonic() - began) * 1000)
         self._emit()
 
@@ -320,7 +320,9 @@ class Loop:
     def _ingest_ahead(self, slot: Sequence, tokens: tuple[int, ...]) -> bool:
         """Put as many of the tokens into a sequence that no run uses as one short step allows."""
         waiting = [Waiting(slot.id, len(tokens), slot.in_kv, 0)]
-        (chunk,) = plan(0, waiting, self._costs, step_ms=self._step_ms / ALONE, longest=LONGEST_CHUNK)
+        rows = sum(1 for _ in self._slots.running())
+        step_ms = self._step_ms if rows else self._step_ms / ALONE
+        (chunk,) = plan(rows, waiting, self._costs, step_ms=step_ms, longest=LONGEST_CHUNK)
         start, now = slot.in_kv, tokens[: chunk.count]
         ms = self._decode([slot], lambda: self._context.ingest(slot.id, start, now, last=False))
         if ms is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -50,6 +51,7 @@ class Residencies:
         self._token_ms = FIRST_GUESS
         self._told: dict[str, Moved] = {}
         self._settled: list[Settled] = []
+        self._evicting: deque[Evict] = deque()
         self.slots = Slots(context, self.save, archive.pinned, clock)
         self.evictions = 0
 
@@ -105,7 +107,10 @@ class Residencies:
     # In idle time
 
     def tidy(self, room_ms: float) -> None:
-        """Save or put away at most one sequence, if that fits ``room_ms``."""
+        """Evict, save or put away at most one sequence; unless somebody waits for that only if it fits ``room_ms``."""
+        if self._evicting:
+            self._evict(self._evicting.popleft())
+            return
         if self._archive.empty or self._archive.resting:
             return
         now = self._clock()
@@ -136,6 +141,8 @@ class Residencies:
 
     def patience(self) -> float | None:
         """Seconds until there is something to `tidy`; None where there will not be."""
+        if self._evicting:
+            return 0.0
         if self._archive.empty:
             return None
         now = self._clock()
@@ -164,7 +171,11 @@ class Residencies:
         self._archive.forget(thread)
 
     def evict(self, evict: Evict) -> None:
-        """Put a thread on disk, and say where it is once it is there. One that runs stays."""
+        """Put a thread on disk in one of the next calls of `tidy`, and say where it is once it is there."""
+        self._evicting.append(evict)
+
+    def _evict(self, evict: Evict) -> None:
+        """One that runs stays where it is."""
         slot = self.slots.of(evict.thread)
         if slot is not None and not slot.idle:
             self.settle(evict.ask, evict.thread)

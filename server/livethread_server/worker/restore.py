@@ -14,6 +14,10 @@ from livethread_server.worker.archive import Archive, Part, Read
 from livethread_server.worker.rows import Bytes, Frame, Shape, state_size
 
 
+SPARE = 2
+"""How many buffers are kept for the next fetches."""
+
+
 class Fetch:
     """A state that is being read. ``count`` tokens, of which ``ram`` and ``disk`` came from there."""
 
@@ -91,16 +95,14 @@ class Restores:
 
     def _take(self, size: int) -> Bytes:
         """A buffer of this size, one that was used before where there is one: fresh memory is slow."""
-        for spare in self._spare:
+        for number, spare in enumerate(self._spare):
             if len(spare) >= size:
-                self._spare.remove(spare)
-                return spare[:size]
+                return self._spare.pop(number)[:size]
         self._spare.clear()
-        return np.empty(size, np.uint8)
+        return np.empty(size + size // 4, np.uint8)[:size]
 
     def give_back(self, fetch: Fetch) -> None:
         """Nobody needs its state any more."""
         state, fetch.state = fetch.state, None
-        if state is None or not fetch.done or self._spare:
-            return
-        self._spare.append(state if state.base is None else state.base)
+        if self._shape is not None and state is not None and fetch.done and len(self._spare) < SPARE:
+            self._spare.append(state if state.base is None else state.base)
