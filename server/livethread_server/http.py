@@ -11,9 +11,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from livethread.errors import CommandError
 from livethread_server.service import Service
+
+
+class WebClientFiles(StaticFiles):
+    """The web client: hashed assets are kept for ever, the page that names them is asked for each time."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file with how long it may be kept (RFC 9111, 5.2.2)."""
+        response = await super().get_response(path, scope)
+        hashed = path.startswith("assets/") and not path.endswith(".md")
+        response.headers["cache-control"] = "public, max-age=31536000, immutable" if hashed else "no-cache"
+        return response
 
 
 def http_routes(service: Service, webclient: Path | None) -> list[BaseRoute]:
@@ -41,4 +53,4 @@ def http_routes(service: Service, webclient: Path | None) -> list[BaseRoute]:
     routes: list[BaseRoute] = [Route("/health", health), Route("/v1/stats", stats)]
     if webclient is None:
         return [*routes, Route("/", no_webclient)]
-    return [*routes, Mount("/", StaticFiles(directory=webclient, html=True))]
+    return [*routes, Mount("/", WebClientFiles(directory=webclient, html=True))]

@@ -13,21 +13,22 @@ import msgspec
 
 from livethread import messages as wire
 from livethread.errors import CommandError, ErrorCode
-from livethread.messages import Command, Draft, Empty, Generate, HelloOk, Limits, MutateOk, SubscribeOk
-from livethread.model import Fork, Principal, Sampling, Thread
+from livethread.messages import Command, Empty, Generate, HelloOk, Limits, MutateOk, SubscribeOk
+from livethread.model import Principal, Sampling
 from livethread_server.acceptance import Acceptance, Answer
 from livethread_server.contexts import Contexts
 from livethread_server.hub import Hub
 from livethread_server.idempotency import answer_record, recall
 from livethread_server.lanes import Lane, Lanes
 from livethread_server.live_run import LiveRun
-from livethread_server.mutation import index_of, mutate
+from livethread_server.mutation import mutate
+from livethread_server.new_threads import drafted, forked, new_thread, turns_to_fork, with_system_prompt
 from livethread_server.placement import busy, touches
 from livethread_server.prompter import Prompter
 from livethread_server.runs import Runs
 from livethread_server.session import Session
-from livethread_server.stamps import new_id, now
-from livethread_server.store.base import BadCursor, Store, Taken, Turn
+from livethread_server.stamps import now
+from livethread_server.store.base import BadCursor, Store, Taken
 from livethread_server.threads import Residencies, excerpt, fitting, run_snapshot, snapshot
 from livethread_server.transaction import given
 
@@ -134,8 +135,8 @@ class Service:
         self._prompter.check_model(command.model or self._prompter.model)
         if command.sampling is not None:
             self._prompter.check(command.sampling)
-        thread = _new_thread(session.principal, command, self._prompter.model)
-        turns = _drafted(self._with_system_prompt(command.messages), session.principal)
+        thread = new_thread(session.principal, command, self._prompter.model)
+        turns = drafted(with_system_prompt(command.messages, self._prompter.system_prompt), session.principal)
         try:
             await self._store.create(thread, turns)
             self._contexts.created(thread)
@@ -194,8 +195,8 @@ class Service:
 
     async def _fork(self, session: Session, command: wire.ThreadFork, answer: Answer) -> None:
         async with self._lanes.hold(command.thread, session.principal) as lane:
-            turns = _turns_to_fork(lane, command.at)
-            thread = _forked(lane.thread, turns, session.principal, command)
+            turns = turns_to_fork(lane, command.at)
+            thread = forked(lane.thread, turns, session.principal, command)
             try:
                 await self._store.create(thread, turns)
             except Taken:
@@ -291,13 +292,6 @@ class Service:
         records = await self._store.runs(session.principal.id, command.thread, RUNS_SHOWN)
         answer(wire.RunsOk(tuple(self._runs.shown(record) for record in records)))
 
-    def _with_system_prompt(self, drafts: Sequence[Draft]) -> Sequence[Draft]:
-        """The operator's system prompt before messages that bring none."""
-        own = self._prompter.system_prompt
-        if not own or any(draft.role == "system" for draft in drafts):
-            return drafts
-        return (Draft("system", own), *drafts)
-
     def _changed_fields(self, command: wire.ThreadUpdate) -> dict[str, Any]:
         """What an update changes, with what null stands for filled in."""
         fields = given(
@@ -313,60 +307,6 @@ class Service:
         if "sampling" in fields:
             self._prompter.check(fields["sampling"])
         return fields
-
-
-def _new_thread(owner: Principal, command: wire.ThreadCreate, model: str) -> Thread:
-    moment = now()
-    return Thread(
-        id=command.thread or new_id("t"),
-        title=command.title,
-        model=command.model or model,
-        version=0,
-        seq=0,
-        epoch=new_id("e"),
-        sampling=command.sampling or Sampling(),
-        metadata=command.metadata or {},
-        overflow=command.overflow or "error",
-        pinned=bool(command.pinned),
-        owner=owner.id,
-        created_at=moment,
-        updated_at=moment,
-    )
-
-
-def _drafted(drafts: Sequence[Draft], by: Principal) -> tuple[Turn, ...]:
-    """The turns of a new thread's first messages."""
-    ops = [wire.Append(draft) for draft in drafts]
-    return mutate((), ops, by, now(), field="messages").turns
-
-
-def _turns_to_fork(lane: Lane, at: str | None) -> tuple[Turn, ...]:
-    """The turns up to ``at``; by default up to the last one before anything unfinished."""
-    unfinished = {run.message for run in lane.runs}
-    states = [turn.message.id in unfinished for turn in lane.turns]
-    first = states.index(True) if True in states else len(states)
-    if at is None:
-        return lane.turns[:first]
-    stop = index_of(lane.turns, at, "at") + 1
-    if stop > first:
-        raise busy([run.id for run in lane.runs])
-    return lane.turns[:stop]
-
-
-def _forked(thread: Thread, turns: Sequence[Turn], owner: Principal, command: wire.ThreadFork) -> Thread:
-    moment = now()
-    return msgspec.structs.replace(
-        thread,
-        id=command.new_thread or new_id("t"),
-        title=thread.title if command.title is None else command.title,
-        version=0,
-        seq=0,
-        epoch=new_id("e"),
-        owner=owner.id,
-        forked_from=Fork(thread.id, turns[-1].message.id if turns else None),
-        created_at=moment,
-        updated_at=moment,
-    )
 
 
 def _in_the_way(lane: Lane, command: wire.Mutate, by: Principal) -> Sequence[LiveRun]:

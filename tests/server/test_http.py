@@ -49,6 +49,8 @@ async def test_the_web_client_is_served_where_it_was_built(house: House, tmp_pat
     async with browsing(house, tmp_path) as client:
         assert "livethread" in (await client.get("/")).text
         assert "javascript" in (await client.get("/assets/app.js")).headers["content-type"]
+        assert "immutable" in (await client.get("/assets/app.js")).headers["cache-control"]
+        assert (await client.get("/")).headers["cache-control"] == "no-cache"
         assert (await client.get("/health")).json() == {"status": "ok"}
 
 
