@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
+from tests.gemma import gemma_in
 from tests.serving import ServerProcess
 
 
@@ -15,6 +16,12 @@ from tests.serving import ServerProcess
 def model_path() -> Path:
     """The real model's file, fetched into the user's models folder where it is missing."""
     return locate(DEFAULT_MODEL, default_models_dir()).path
+
+
+@pytest.fixture(scope="session")
+def gemma_path() -> Path:
+    """A real model whose memory cannot be cut, fetched into the user's models folder where it is missing."""
+    return gemma_in(default_models_dir())
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import numpy as np
 from livethread_server.worker.archive import Archive, Part, Read
 from livethread_server.worker.rows import Bytes, Frame, Shape, state_size
 
-
 SPARE = 2
 """How many buffers are kept for the next fetches."""
 
