@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
+from tests.gemma import gemma_in
 from tests.serving import ServerProcess
 
 # OpenMP's waiting OS threads spin; with several engines on few cores they would eat each other's time.
@@ -19,6 +20,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 def model_path() -> Path:
     """The real model's file, fetched into the user's models folder where it is missing."""
     return locate(DEFAULT_MODEL, default_models_dir()).path
+
+
+@pytest.fixture(scope="session")
+def gemma_path() -> Path:
+    """A real model whose memory cannot be cut, fetched into the user's models folder where it is missing."""
+    return gemma_in(default_models_dir())
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
     python -m tests.bench [--rows NAME …] [--quick] [--json FILE] [--strict]
 
 The machine should have nothing else to do. One module per group of rows, with ``NAMES`` and ``measure``, listed in
-`GROUPS`.
+`GROUPS`. Rows of `settle` compare settings; they have no bound and are measured only when they are named.
 """
 
 from __future__ import annotations
@@ -14,20 +14,33 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
 
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
-from tests.bench import first_token, long_prompt, report, throughput
-from tests.bench.bench import CONTEXT, SEQUENCES, STEP_MS, Bench, Group
-from tests.bench.processes import Load, Server
+from tests.bench import (
+    ahead,
+    churn,
+    crowd,
+    disk,
+    equal,
+    first_token,
+    long_prompt,
+    report,
+    restart,
+    revisit,
+    settle,
+    throughput,
+)
+from tests.bench.bench import CONTEXT, SEQUENCES, Bench, Group
 
-GROUPS = tuple(Group(module.NAMES, module.measure) for module in (throughput, first_token, long_prompt))
-NAMES = tuple(name for group in GROUPS for name in group.names)
+ENGINE = (throughput, first_token, long_prompt)
+MEMORY = (ahead, revisit, restart, churn, disk, crowd, equal)
+GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, settle))
+USUAL = tuple(name for module in (*ENGINE, *MEMORY) for name in module.NAMES)
+NAMES = (*USUAL, *settle.NAMES)
 
 
 def main() -> int:
@@ -37,25 +50,38 @@ def main() -> int:
     model = locate(options.model, default_models_dir()).path
     repack = _repack_works(model)
     used = {**vars(options), "model": model.name, "repack": repack, "sequences": SEQUENCES, "context": CONTEXT}
-    with _bench(model, options, repack=repack) as bench:
-        names = frozenset(options.rows)
-        rows = [row for group in GROUPS for row in group.measure(bench, names)]
+    say = Console(stderr=True, highlight=False).print
+    bench = Bench(model, extra_bufts=repack, threads=options.threads, quick=options.quick, say=say)
+    rows: list[report.Row] = []
+    try:
+        with closing(bench):
+            for group in GROUPS:
+                rows.extend(group.measure(bench, frozenset(options.rows)))
+    finally:  # what was measured is told even where a later row could not be
+        _report(rows, used, options)
+    return 1 if options.strict and not all(row.holds for row in rows) else 0
+
+
+def _report(rows: list[report.Row], used: dict[str, object], options: argparse.Namespace) -> None:
     report.show(rows, Console(width=max(Console().width, 120)))
     report.write(rows, used, Path(options.json))
     print(f"All figures are in {options.json}.")
-    return 1 if options.strict and not all(row.holds for row in rows) else 0
 
 
 def _options() -> argparse.Namespace:
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure what livethread promises.")
-    parser.add_argument("--rows", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--rows", nargs="+", choices=NAMES, default=USUAL, metavar="NAME", help=_help())
     parser.add_argument("--quick", action="store_true", help="few and short repetitions, for development")
     parser.add_argument("--json", default=f"bench-{datetime.date.today()}.json", metavar="FILE")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where a bound is missed")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a name of the catalogue, or a GGUF file's path")
     parser.add_argument("--threads", type=int, default=cpus if cpus <= 4 else cpus // 2, help="OS threads of llama.cpp")
     return parser.parse_args()
+
+
+def _help() -> str:
+    return f"{', '.join(USUAL)}; only when named: {', '.join(settle.NAMES)}"
 
 
 def _repack_works(model: Path) -> bool:
@@ -68,26 +94,6 @@ def _repack_works(model: Path) -> bool:
         check=False,
     )
     return trial.returncode == 0
-
-
-@contextmanager
-def _bench(model: Path, options: argparse.Namespace, *, repack: bool) -> Iterator[Bench]:
-    flags = ["--sequences", str(SEQUENCES), "--context", str(CONTEXT), "--step-ms", str(STEP_MS)]
-    flags += ["--threads", str(options.threads), "--repack" if repack else "--no-repack"]
-    say = Console(stderr=True, highlight=False).print
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder), model, *flags)
-        say(f"starting the server ({' '.join(flags)})")
-        server.start()
-        try:
-            with closing(Load(server.ws_url)) as load:
-                bench = Bench(
-                    server, load, model, extra_bufts=repack, threads=options.threads, quick=options.quick, say=say
-                )
-                yield bench
-                bench.bare.close()
-        finally:
-            server.stop()
 
 
 if __name__ == "__main__":

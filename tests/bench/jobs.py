@@ -48,13 +48,26 @@ class Story(Struct, kw_only=True):
     deltas: list[Arrival] = []
     prompt_tokens: int = 0
     reused_tokens: int = 0
+    completion_tokens: int = 0
+    sources: dict[str, int] = {}
     reason: str = ""
     timings: dict[str, float] = {}
+    text: str = ""
 
     @property
     def first_at(self) -> float:
         """When the first delta came in."""
         return self.deltas[0].at
+
+    @property
+    def first(self) -> float:
+        """Seconds to the first token."""
+        return self.first_at - self.sent_at
+
+    @property
+    def computed(self) -> int:
+        """Tokens of the prompt that were not reused."""
+        return self.prompt_tokens - self.reused_tokens
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from tests.bench.bench import STEP_MS, Bench
 from tests.bench.jobs import Arrival, Ask, Job, Outcome
+from tests.bench.processes import Load
 from tests.bench.report import Row
 
 GAP, TIME = "long-prompt-gap", "long-prompt-time"
@@ -40,32 +41,33 @@ def measure(bench: Bench, names: frozenset[str]) -> Iterator[Row]:
     """Both rows, from the same turns."""
     if not names.intersection(NAMES):
         return
-    turns = [_turn(bench) for _ in range(1 if bench.quick else 3)]
+    turns = [turn(bench, bench.load) for _ in range(1 if bench.quick else 3)]
     if GAP in names:
         yield _gap_row(turns)
     if TIME in names:
         yield _time_row(turns)
 
 
-def _turn(bench: Bench) -> Turn:
-    alone = _outcome(bench).after[0]
-    outcome = _outcome(bench, bench.ask(words=16, max_tokens=3500))
+def turn(bench: Bench, load: Load) -> Turn:
+    """One of both, on the server that ``load`` is connected to."""
+    alone = _outcome(bench, load).after[0]
+    outcome = _outcome(bench, load, bench.ask(words=16, max_tokens=3500))
     beside, run = outcome.after[0], outcome.together[0]
-    turn = Turn(
+    found = Turn(
         alone=alone.first_at - alone.sent_at,
         beside=beside.first_at - beside.sent_at,
         gaps=gaps(run.deltas, beside.sent_at, beside.first_at),
         prompt_tokens=(alone.prompt_tokens, beside.prompt_tokens),
         reused_tokens=(alone.reused_tokens, beside.reused_tokens),
     )
-    bench.say(f"long prompt: alone {turn.alone:.2f} s, beside {turn.beside:.2f} s, longest gap {max(turn.gaps):.0f} ms")
-    return turn
-
-
-def _outcome(bench: Bench, *beside: Ask) -> Outcome:
-    return bench.load.carry_out(
-        Job(together=beside, after=(bench.ask(words=WORDS, max_tokens=4),), biases=bench.biases)
+    bench.say(
+        f"long prompt: alone {found.alone:.2f} s, beside {found.beside:.2f} s, longest gap {max(found.gaps):.0f} ms"
     )
+    return found
+
+
+def _outcome(bench: Bench, load: Load, *beside: Ask) -> Outcome:
+    return load.carry_out(Job(together=beside, after=(bench.ask(words=WORDS, max_tokens=4),), biases=bench.biases))
 
 
 def gaps(deltas: list[Arrival], start: float, end: float) -> tuple[float, ...]:

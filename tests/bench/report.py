@@ -17,12 +17,14 @@ from rich.table import Table
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One claim and what was measured. ``at_least``: the bound is a lower one. ``raw`` is for the JSON."""
+    """One claim and what was measured. ``at_least``: the bound is a lower one; None where nothing was promised.
+    ``raw`` is for the JSON.
+    """
 
     name: str
     claim: str
     measured: float
-    bound: float
+    bound: float | None
     at_least: bool
     unit: str = ""
     notes: str = ""
@@ -31,6 +33,8 @@ class Row(Struct, frozen=True, kw_only=True):
     @property
     def holds(self) -> bool:
         """Whether the bound is kept."""
+        if self.bound is None:
+            return True
         return self.measured >= self.bound if self.at_least else self.measured <= self.bound
 
 
@@ -42,7 +46,8 @@ def show(rows: Sequence[Row], console: Console) -> None:
     for row in rows:
         verdict = "[green]ok[/]" if row.holds else "[bold red]misses[/]"
         sign = "≥" if row.at_least else "≤"
-        table.add_row(row.claim, _figure(row.measured, row.unit), f"{sign} {row.bound:g}{row.unit}", verdict, row.notes)
+        bound = "–" if row.bound is None else f"{sign} {row.bound:g}{row.unit}"
+        table.add_row(row.claim, _figure(row.measured, row.unit), bound, verdict, row.notes)
     console.print(table)
 
 

@@ -48,7 +48,11 @@ def place(
     if target is None:
         return None
     limit = max(0, len(tokens) - 2)
-    held = {each.id: _reusable(each, tokens, limit, can_keep) for each in every if each.tenant in (tenant, None)}
+    held = {
+        each.id: _reusable(each, tokens, limit, can_keep, in_place=each is target)
+        for each in every
+        if each.tenant in (tenant, None)
+    }
     own = held.get(target.id, 0)
     best = max((each for each in every if each.id in held), key=lambda each: held[each.id], default=target)
     if best is target or held[best.id] < own + WORTH:
@@ -87,9 +91,11 @@ def _distance(number: int, running: list[int]) -> int:
     return min((abs(number - other) for other in running), default=0)
 
 
-def _reusable(sequence: Sequence, tokens: Tokens[int], limit: int, can_keep: CanKeep) -> int:
+def _reusable(sequence: Sequence, tokens: Tokens[int], limit: int, can_keep: CanKeep, *, in_place: bool) -> int:
     common = sequence.common(tokens, limit)
-    return common if common and can_keep(sequence.id, common) else 0
+    if common and can_keep(sequence.id, common):
+        return common
+    return max((length for length in sequence.marks if in_place and length <= common), default=0)
 
 
 def misplaced(running: Iterable[int], total: int) -> tuple[int, int] | None:

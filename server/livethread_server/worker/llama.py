@@ -278,6 +278,24 @@ class Context:
             self.drop(sequence)
             raise DecodeFailed(f"Sequence {sequence} took {read} bytes and holds {size} of {len(state)}.")
 
+    def mark(self, sequence: int) -> State:
+        """What of a sequence cannot be cut, as it is now (``LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY``)."""
+        flags = llama.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        state: State = np.empty(llama.llama_state_seq_get_size_ext(self._pointer, sequence, flags), np.uint8)
+        written = llama.llama_state_seq_get_data_ext(self._pointer, _bytes(state), len(state), sequence, flags)
+        if written != len(state):
+            raise DecodeFailed(f"Sequence {sequence} gave a mark of {written} bytes instead of {len(state)}.")
+        return state
+
+    def rewind(self, sequence: int, length: int, mark: State) -> None:
+        """Keep [0, length) of a live sequence that has gone on since it was marked there (FACTS A7)."""
+        flags = llama.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        llama.llama_memory_seq_rm(self._memory, sequence, length, -1)
+        read = llama.llama_state_seq_set_data_ext(self._pointer, _bytes(mark), len(mark), sequence, flags)
+        last = llama.llama_memory_seq_pos_max(self._memory, sequence)
+        if read != len(mark) or last != length - 1:
+            raise DecodeFailed(f"Sequence {sequence} cannot go back to {length} tokens.")
+
 
 class _Batch:
     """Reused arrays behind ``llama_batch``; each row belongs to one sequence."""

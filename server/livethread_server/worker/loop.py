@@ -41,6 +41,8 @@ from livethread_server.worker.tiers import Tiers
 Command = Submit | CancelRun | Forget | Ingest | Warm | Evict | Pin | AskStats
 Told = Step | Settled | Stats
 
+RESERVED = 2
+"""Tokens of a prompt that are always computed: a prompt chunk has two at least (FACTS A9)."""
 TRIES = 3
 """How often chunks are looked for again for a run when some turned out to be bad."""
 
@@ -237,6 +239,7 @@ class Loop:
             return
         ram, disk = (fetch.ram, fetch.disk) if fetch else (0, 0)
         slot.eager = 0
+        self._slots.mark(slot)
         self._tiers.count(live=slot.in_kv - ram - disk, ram=ram, disk=disk, computed=slot.left)
         slot.run = Run(
             submit,
@@ -296,10 +299,16 @@ class Loop:
             if run.reason is not None:
                 continue
             if run.ingesting:
-                waiting.append(Waiting(slot.id, slot.left, slot.in_kv, run.served))
+                waiting.append(Waiting(slot.id, self._until_mark(slot), slot.in_kv, run.served))
             else:
                 rows.append(slot)
         return rows, plan(len(rows), waiting, self._costs, step_ms=self._step_ms, longest=LONGEST_CHUNK)
+
+    def _until_mark(self, slot: Sequence) -> int:
+        """Prompt tokens to ingest in one go. Where memory cannot be cut, the last two wait until the place before
+        them is marked: asking the same again begins there.
+        """
+        return slot.left if self._model.cuttable or slot.left <= RESERVED + 1 else slot.left - RESERVED
 
     # Decode and sample
 
@@ -312,6 +321,8 @@ class Loop:
             return
         self._costs.saw_chunk(chunk.count, start, ms)
         slot.in_kv, _run(slot).served = end, self._steps
+        if slot.left == RESERVED:
+            self._slots.mark(slot)
         if last:
             self._sample(slot, self._context.logits(-1))
         else:
@@ -408,7 +419,7 @@ class Loop:
 
 def _limit(submit: Submit) -> int:
     """How many of the prompt's tokens may be reused: the chunk that is left has two (FACTS A9)."""
-    return max(0, len(submit.tokens) - 2)
+    return max(0, len(submit.tokens) - RESERVED)
 
 
 def _run(slot: Sequence) -> Run:

@@ -6,6 +6,7 @@ This module must never know llama.cpp.
 from __future__ import annotations
 
 from collections.abc import Sequence as Tokens
+from typing import Any
 
 from livethread_server.worker.run import Run
 
@@ -16,7 +17,8 @@ class Sequence:
     ``tokens`` are the thread's, the first ``in_kv`` of them are in KV: the last sampled one is not
     (FACTS A6); the first ``shared`` were declared shared. ``used`` orders sequences by their last use, which
     was at ``used_at``; ``run`` is who is using it now. ``saved`` is how many were in KV when it was last saved
-    elsewhere, ``eager`` how many were put there without a run that asked for them.
+    elsewhere, ``eager`` how many were put there without a run that asked for them. ``marks`` are states by
+    length to which memory that cannot be cut may go back, while it is live.
     """
 
     def __init__(self, number: int) -> None:
@@ -30,6 +32,7 @@ class Sequence:
         self.used_at = 0.0
         self.saved = 0
         self.eager = 0
+        self.marks: dict[int, Any] = {}
         self.run: Run | None = None
 
     @property
@@ -60,6 +63,7 @@ class Sequence:
         """Keep the first ``length`` tokens, which are in KV."""
         del self.tokens[length:]
         self.in_kv = length
+        self.marks = {at: mark for at, mark in self.marks.items() if at <= length}
         if self.saved > length:
             self.saved = 0
 

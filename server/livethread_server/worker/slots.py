@@ -93,6 +93,8 @@ class Slots:
             raise
         if slot.thread not in (wanted.thread, None):
             self._left(slot)
+        fresh = state is not None or chosen.source is not None
+        slot.marks = {} if fresh else {at: mark for at, mark in slot.marks.items() if at <= chosen.reuse}
         if slot.thread != wanted.thread:
             slot.saved = slot.eager = 0
         slot.thread, slot.tenant, slot.shared = wanted.thread, wanted.tenant, wanted.shared
@@ -105,6 +107,12 @@ class Slots:
         self.arrived(slot)
         return slot
 
+    def mark(self, slot: Sequence) -> None:
+        """Make it possible to go back to here while the sequence is live, where memory cannot be cut."""
+        if not self._context.model.cuttable and slot.in_kv:
+            kept = sorted(at for at in slot.marks if at < slot.in_kv)[-1:]
+            slot.marks = {at: slot.marks[at] for at in kept} | {slot.in_kv: self._context.mark(slot.id)}
+
     def _prepare(self, slot: Sequence, chosen: Place, state: State | None) -> None:
         if state is not None:
             self._context.restore(slot.id, state)
@@ -113,8 +121,10 @@ class Slots:
             self._context.copy_prefix(chosen.source.id, slot.id, chosen.reuse)
         elif chosen.reuse == 0:
             self._context.drop(slot.id)
-        elif chosen.reuse < slot.in_kv:
+        elif chosen.reuse < slot.in_kv and self._context.can_keep(slot.id, chosen.reuse):
             self._context.cut(slot.id, chosen.reuse)
+        elif chosen.reuse < slot.in_kv:
+            self._context.rewind(slot.id, chosen.reuse, slot.marks[chosen.reuse])
 
     def release(self, slot: Sequence) -> None:
         """The run is over: keep what is in KV for the thread, if there still is one."""
