@@ -23,8 +23,8 @@ DEATHS = 5
 """Deaths in a row, without one successful step between, after which the model counts as unavailable."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 60.0
 """Seconds before the engine is started again: doubled with each death in a row, up to the longest."""
-STOP_SECONDS = 10.0
-"""How long the engine may take to end by itself once its pipe is closed."""
+STOP_SECONDS = 15.0
+"""How long the engine may take to end by itself once its pipe is closed; it writes KV to disk."""
 _DEFAULTS = {"GOMP_SPINCOUNT": "10000"}
 """libgomp's own count lets two engines on the same CPUs slow each other down a hundredfold at its barriers."""
 _PIECE = 1 << 16
@@ -138,7 +138,7 @@ class Supervisor:
                 self._settled.set()
             case Failed(sentence=sentence):
                 life.failed = sentence
-            case Step():
+            case Step(outputs=outputs) if outputs:  # what it found on disk is told before any step
                 self._deaths = 0
 
     def _lose(self) -> None:

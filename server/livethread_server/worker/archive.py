@@ -59,7 +59,9 @@ class Holding:
 
 
 class Archive:
-    """``tiers`` are ordered: what does not fit the first goes to the next. There may be none."""
+    """``tiers`` are ordered: what does not fit the first goes to the next. There may be none. ``pending`` counts
+    bytes that are being written; threads in ``pinned`` lose theirs last.
+    """
 
     def __init__(self, tiers: Iterable[Tier], files: Files, fingerprint: bytes) -> None:
         self._tiers: dict[TierName, Tier] = {tier.name: tier for tier in tiers}
@@ -72,6 +74,7 @@ class Archive:
         self._ahead = 0
         self._local = threading.local()
         self.pinned: set[str] = set()
+        self.pending = 0
         self.dropped = 0
         for tier in self._tiers.values():
             self._scan(tier, fingerprint)
@@ -230,6 +233,7 @@ class Archive:
                 self._shelve(entry)
             elif "disk" in entry.there and "ram" in self._tiers:
                 self._put(entry, self._tiers["ram"])  # it is in use again
+        self.touch(names)  # again, as new ones were added behind their beginnings
         self._note(thread, "ram")
         self._noted_enough(thread)
         self._unbalanced = True
@@ -261,6 +265,7 @@ class Archive:
         if tier.rests_until > time.monotonic() or not self._make_room(tier, size):
             return False
         tier.add(entry)
+        self.pending += size
         entry.coming.add(tier.name)
         rows, head = entry.rows, entry.head
         other = next((each for each in self._tiers.values() if each.name in entry.there), None)
@@ -275,6 +280,7 @@ class Archive:
         return True
 
     def _written(self, entry: Entry, tier: Tier, result: object) -> None:
+        self.pending -= entry.head.file_size
         if self._entries.get(entry.head.name) is not entry:
             return
         entry.coming.discard(tier.name)

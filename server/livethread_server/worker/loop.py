@@ -6,6 +6,7 @@ step's outcome to an outbox.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -128,8 +129,9 @@ class Loop:
         self._emit()
 
     def _tidy(self, took_ms: float) -> None:
-        """Save KV in what is left of the step; a step has at least a tenth of its time for that."""
-        self._residencies.tidy(max(self._step_ms - took_ms, self._step_ms / 10))
+        """Save KV in what is left of the step, or without hurry where nobody waits for the next one."""
+        idle = not self._waiting and not any(self._slots.running())
+        self._residencies.tidy(math.inf if idle else max(self._step_ms - took_ms, self._step_ms / 10))
         self._tiers.archive.balance()
 
     def listen(self) -> bool:

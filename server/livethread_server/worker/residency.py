@@ -23,6 +23,8 @@ from livethread_server.worker.slots import Slots
 
 SETTLE = 0.25
 """Seconds after its last use before a sequence is saved: a turn that follows at once need not wait for it."""
+MOST_PENDING = 1 << 28
+"""Bytes that may wait to be written; beyond that nothing more is saved, and what must go is lost."""
 FIRST_GUESS = 0.02
 """Milliseconds that saving one token takes, before any was saved."""
 
@@ -57,9 +59,14 @@ class Residencies:
 
     # Saving
 
+    @property
+    def _open(self) -> bool:
+        """Whether anything more can be saved now: what is written too slowly would fill the memory."""
+        return not self._archive.resting and self._archive.pending < MOST_PENDING
+
     def save(self, slot: Sequence) -> None:
         """Hand what a thread's sequence holds, and nobody has yet, to the archive. Never raises."""
-        if slot.thread is None or slot.in_kv == 0 or self._archive.empty or self._archive.resting:
+        if slot.thread is None or slot.in_kv == 0 or self._archive.empty or not self._open:
             return
         slot.saved = slot.in_kv
         before = time.monotonic()
@@ -111,7 +118,7 @@ class Residencies:
         if self._evicting:
             self._evict(self._evicting.popleft())
             return
-        if self._archive.empty or self._archive.resting:
+        if self._archive.empty or not self._open:
             return
         now = self._clock()
         for slot in sorted(self.slots, key=lambda slot: slot.used):
@@ -151,8 +158,8 @@ class Residencies:
             for slot in self.slots
             if slot.idle and slot.thread is not None and (slot.dirty or slot.thread not in self._archive.pinned)
         ]
-        if self._archive.resting:
-            return 1.0 if due else None
+        if not self._open:
+            return 0.1 if due else None
         return max(0.0, min(due) - now) if due else None
 
     # Being told

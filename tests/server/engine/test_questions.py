@@ -16,7 +16,7 @@ async def test_each_question_gets_its_own_answer() -> None:
     await asyncio.sleep(0)
     questions.settle(Stats(two, {}))
     questions.settle(Settled(one, "t", "disk"))
-    assert await waiting == [Settled(one, "t", "disk"), Stats(two, {})]
+    assert tuple(await waiting) == (Settled(one, "t", "disk"), Stats(two, {}))
 
 
 async def test_an_answer_that_nobody_waits_for_is_dropped() -> None:

@@ -18,7 +18,7 @@ CONFIGURE = Configure(model_path="m", context=8, sequences=1)
 
 PRELUDE = """
 import os, signal, sys
-from livethread_server.engine.wire import Failed, Moved, Ready, Step, pack, unpack_down
+from livethread_server.engine.wire import Failed, Moved, Output, Ready, Step, pack, unpack_down
 
 def hear():
     for message in unpacker.feed(os.read(0, 65536)):
@@ -120,7 +120,16 @@ async def test_steps_between_deaths_keep_the_model_available() -> None:
         await kept.died(DEATHS + 2)
         assert kept.supervisor.trouble is None or trouble(kept).code is ErrorCode.MODEL_LOADING
 
-    await Kept("say(ready)\nsay(Step((), (Moved('t', 'live', 1),)))\nsys.exit(3)").run(scenario)
+    await Kept("say(ready)\nsay(Step((Output('r'),)))\nsys.exit(3)").run(scenario)
+
+
+async def test_a_process_that_only_tells_what_it_found_counts_as_dying_in_a_row() -> None:
+    async def scenario(kept: Kept) -> None:
+        await kept.died(DEATHS)
+        await kept.supervisor.settled()
+        assert trouble(kept).code is ErrorCode.MODEL_UNAVAILABLE
+
+    await Kept("say(ready)\nsay(Step((), (Moved('t', 'disk', 1),)))\nsys.exit(3)").run(scenario)
 
 
 async def test_too_many_deaths_in_a_row_make_the_model_unavailable() -> None:

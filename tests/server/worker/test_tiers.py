@@ -45,7 +45,7 @@ def start(shared: tuple[Context, Costs], tmp_path: Path) -> Iterator[Start]:
     def start(**fields: Any) -> Driven:
         for sequence in range(SEQUENCES):
             shared[0].drop(sequence)
-        settled = {
+        settled: dict[str, Any] = {
             "cache_dir": str(tmp_path / "disk"),
             "ram_dir": str(tmp_path / "ram"),
             "disk_bytes": PLENTY,
@@ -195,8 +195,11 @@ def lock(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("harm", [flip, truncate, replace, empty, swap, lock, Path.unlink])
-@pytest.mark.parametrize("restarted", [False, True])
+HARMS = [flip, truncate, replace, empty, swap, lock, Path.unlink]
+HARMED = [(harm, False) for harm in HARMS] + [(harm, True) for harm in (flip, swap, lock)]
+
+
+@pytest.mark.parametrize(("harm", "restarted"), HARMED)
 def test_a_harmed_file_is_a_miss_and_the_text_is_the_same(
     start: Start, tmp_path: Path, harm: Callable[[Path], None], restarted: bool
 ) -> None:
