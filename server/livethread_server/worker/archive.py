@@ -48,13 +48,14 @@ class Read(Struct, frozen=True):
 
 class Holding:
     """A thread's context: the ``names`` of its chunks; ``noted`` are those its note on disk says, which are
-    kept until a newer note is written.
+    kept until a newer note is written. ``left_ram``: it was sent to disk, whatever others still hold in RAM.
     """
 
     def __init__(self, names: tuple[bytes, ...]) -> None:
         self.names = names
         self.noted: tuple[bytes, ...] = ()
         self.noting = False
+        self.left_ram = False
         self.waiting: list[Callable[[], None]] = []
 
 
@@ -129,7 +130,7 @@ class Archive:
     def where(self, thread: str) -> tuple[Residency, int]:
         """From where how many of a thread's first tokens can be had; the slowest shelf counts."""
         holding = self._threads.get(thread)
-        slowest: Residency = "ram"
+        slowest: Residency = "disk" if holding and holding.left_ram else "ram"
         count = 0
         for name in holding.names if holding else ():
             entry = self._entries.get(name)
@@ -240,7 +241,7 @@ class Archive:
 
     def _rename(self, thread: str, names: tuple[bytes, ...]) -> None:
         holding = self._threads.setdefault(thread, Holding(names))
-        before, holding.names = holding.names, names
+        before, holding.names, holding.left_ram = holding.names, names, False
         self._hold(thread, names)
         self._release(thread, set(before) - set(names) - set(holding.noted))
         self._changed.add(thread)
@@ -369,8 +370,11 @@ class Archive:
         self._noted_enough(thread)
 
     def leave_ram(self, thread: str) -> None:
-        """Drop from RAM what is on disk and no other thread holds."""
+        """Drop from RAM what is on disk and no other thread holds; the thread itself counts as on disk."""
         holding = self._threads.get(thread)
+        if holding:
+            known = [self._entries.get(name) for name in holding.names]
+            holding.left_ram = all(entry and entry.on("disk") for entry in known)
         for name in holding.names if holding else ():
             entry = self._entries.get(name)
             if entry and entry.holders <= {thread} and {"ram", "disk"} <= entry.there:
