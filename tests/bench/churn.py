@@ -47,7 +47,7 @@ def measure(bench: Bench, names: frozenset[str]) -> Iterator[Row]:
             turns.append(_round(visitor, streaming, threads, evict=True))
             bench.say(f"{CHURN}: " + ", ".join(f"{turn.kind} {max(turn.gaps):.0f} ms" for turn in turns[-2:]))
         visitor.talk.ask("cancel", run=streaming.run)
-    yield _row(turns, length)
+    yield _row(turns, others, length)
 
 
 def _round(visitor: Visitor, streaming: Story, threads: list[str], *, evict: bool) -> Turn:
@@ -73,7 +73,7 @@ def _round(visitor: Visitor, streaming: Story, threads: list[str], *, evict: boo
     return Turn(kind="evicted to disk" if evict else "given up for others", gaps=found, sources=sources)
 
 
-def _row(turns: list[Turn], length: int) -> Row:
+def _row(turns: list[Turn], others: int, length: int) -> Row:
     longest = max(max(turn.gaps) for turn in turns)
     parts = [
         f"{turn.kind}: longest {max(turn.gaps):.0f}, median {median(turn.gaps):.0f} ms, tokens from {turn.sources}"
@@ -81,7 +81,7 @@ def _row(turns: list[Turn], length: int) -> Row:
     ]
     return Row(
         name=CHURN,
-        claim=f"longest gap of a run while {OTHERS} other threads are evicted and restored ÷ step budget",
+        claim=f"longest gap of a run while {others} other threads are evicted and restored ÷ step budget",
         measured=longest / STEP_MS,
         bound=BOUND,
         at_least=False,

@@ -33,6 +33,7 @@ class Crowd(Struct, frozen=True, kw_only=True):
     """What came of it. ``memory`` is resident bytes after the first threads and after all and their visits."""
 
     threads: int
+    first: int
     held: dict[str, int]
     visits: tuple[Story, ...]
     turns: dict[str, int]
@@ -72,6 +73,7 @@ def _crowd(bench: Bench, server: Server, visitor: Visitor) -> Crowd:
     stories = [_visit(visitor, thread) for thread in chosen]
     return Crowd(
         threads=count,
+        first=first,
         held=held,
         visits=tuple(stories),
         turns={story.run: turns[thread] for story, thread in zip(stories, chosen, strict=True)},
@@ -141,7 +143,7 @@ def _memory_row(crowd: Crowd) -> Row:
     few, many = (sum(memory.values()) for memory in crowd.memory)
     return Row(
         name=MEMORY,
-        claim=f"resident memory after that ÷ after the first {FIRST}",
+        claim=f"resident memory after that ÷ after the first {crowd.first}",
         measured=many / few,
         bound=MEMORY_BOUND,
         at_least=False,

@@ -21,7 +21,7 @@ from tests.bench.wire import Map, Wire
 
 NEW = 25
 """New tokens of a visit, with all that the chat template puts around the message."""
-AROUND = 11
+AROUND = 12
 """What the template puts around a message and behind the reply before it, with SmolLM2's."""
 ANSWER = 4
 """Tokens of an answer that nobody reads."""
