@@ -183,7 +183,7 @@ class Supervisor:
         self._configure = msgspec.structs.replace(self._configure, extra_bufts=False)
         _log.warning(
             "The engine %s while it proved itself with llama.cpp's repacked weights, which do not work on some "
-            "machines. It goes on without them, more slowly. Switch extra_bufts off to start faster.",
+            "machines. It goes on without them, more slowly. Start with --no-repack to begin faster.",
             life.end,
         )
 
