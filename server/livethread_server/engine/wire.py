@@ -58,7 +58,9 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     """Continue ``tokens`` until a stop. ``sampling`` has every field that applies filled in, with a seed;
     its ``grammar`` is GBNF that was proved harmless. ``thread`` names whose sequence to prefer and to leave
     the tokens under; KV is reused from any sequence of the same ``tenant``. The first ``shared`` tokens were
-    declared shared by configuration: their KV serves every tenant.
+    declared shared by configuration: their KV serves every tenant. ``generated`` was drawn for this run by an
+    engine that is gone: it is put into KV one token a step and the sampler is led through it, and what the run says
+    begins behind it.
     """
 
     run: str
@@ -67,6 +69,7 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     tokens: tuple[int, ...]
     sampling: Sampling
     shared: int = 0
+    generated: tuple[int, ...] = ()
 
 
 class CancelRun(Struct, frozen=True, tag="cancel"):
