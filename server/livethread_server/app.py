@@ -38,9 +38,6 @@ from livethread_server.tiers import Tiers
 from livethread_server.vocabulary import Vocabulary
 from livethread_server.websocket import WebSocketDoor
 
-LANES = 1024
-"""How many threads' turns are kept loaded."""
-
 
 class App:
     """A whole server but its socket: `asgi` is what uvicorn runs between `start` and `stop`."""
@@ -52,7 +49,7 @@ class App:
         self._store = open_store(settings)
         self._engine = Engine(_configure(settings, model, context, tiers), queued_runs=settings.queued_runs)
         self._grammars = GrammarCheck(model.path)
-        hub, lanes = Hub(), Lanes(self._store, LANES)
+        hub, lanes = Hub(), Lanes(self._store, settings.loaded_threads)
         prompter = Prompter(model.name, vocabulary, self._grammars, context, settings.system_prompt)
         self._runs = Runs(self._store, lanes, hub, self._engine, prompter, instance=new_id("i"))
         residencies = Residencies(hub)
@@ -73,7 +70,8 @@ class App:
             identity=("livethread", importlib.metadata.version("livethread")),
             limits=_limits(settings, context),
         )
-        self._door = WebSocketDoor(service, settings.outbox_bytes)
+        self.bounds = settings.bounds
+        self._door = WebSocketDoor(service, self.bounds)
         routes = [WebSocketRoute("/v1/ws", self._door.serve), *http_routes(service, webclient_folder())]
         self.asgi: AsgiApp = AccessControl(Starlette(routes=routes), settings.hosts, settings.origins)
 

@@ -102,7 +102,7 @@ class Service:
         """What is where, and what it was good for. `CommandError` where the engine cannot be asked."""
         return await self._contexts.stats()
 
-    def hello(self, session: Session) -> HelloOk:
+    def hello(self, session: Session, command: wire.Hello) -> HelloOk:
         """Who we are, who the session is, and what is bounded."""
         server, version = self._identity
         return HelloOk(
@@ -216,6 +216,8 @@ class Service:
                     f"A session may subscribe to {self._limits.subscriptions} threads. Unsubscribe from one first.",
                     subscriptions=self._limits.subscriptions,
                 )
+            # Who is subscribed already has the text so far before a snapshot says that it has.
+            self._hub.flush(lane.id)
             thread, more = snapshot(self._residencies.shown(lane.thread), lane.turns)
             # Nothing is awaited from here on, so that no event falls between the snapshot and the rest.
             answer(
