@@ -52,8 +52,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._handshake: asyncio.TimerHandle | None = None
         self._pong = b""
         self._written = self._taken = self._mark = 0
-        self._pong_at = self._due = 0.0
-        self._probing = False
+        self._due = 0.0
+        self._pong_at = self.loop.time()  # whoever makes a handshake is there
+        self._probing = self._soon = False
 
     # What a session needs of its socket
 
@@ -161,28 +162,34 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     # Signs of life
 
     def _probe(self) -> None:
-        """Something was sent: see to it that it is known within ``slow_seconds`` whether it is read."""
+        """Something was sent: see to it that it is soon known whether it is read."""
         now, slow = self.loop.time(), self._bounds.slow_seconds
         if self.pending_ping_payload is not None:
             if self._due > now + slow:
                 self._await_pong(now, slow)
-        elif now - self._pong_at > slow * PROBE_SECONDS:
+        elif not self._soon:
+            self._soon = True
             if self.ping_timer is not None:
                 self.ping_timer.cancel()
-            self.send_keepalive_ping()
-            self._await_pong(now, slow)
+            delay = max(0.0, self._pong_at + slow * PROBE_SECONDS - now)
+            self.ping_timer = self.loop.call_later(delay, self.send_keepalive_ping)
 
     def send_keepalive_ping(self) -> None:
         """Ask for a sign of life, and remember what had been read by then."""
         super().send_keepalive_ping()
-        self._mark, self._taken = self._written, self._read()
-        self._due, self._probing = self.loop.time() + self._bounds.pong_seconds, False
+        now, self._mark, self._taken = self.loop.time(), self._written, self._read()
+        self._due, self._probing = now + self._bounds.pong_seconds, False
+        if self._soon and self.pending_ping_payload is not None:
+            self._await_pong(now, self._bounds.slow_seconds)
 
     def handle_pong(self, event: Frame) -> None:
         """Somebody is there, and has read all that was written before the ping."""
+        awaited = self.pending_ping_payload is not None
         super().handle_pong(event)
-        if self.pending_ping_payload is None:
-            self._pong_at = self.loop.time()
+        if awaited and self.pending_ping_payload is None:
+            self._pong_at, self._soon = self.loop.time(), False
+            if self._written > self._mark:
+                self._probe()
 
     def keepalive_timeout(self) -> None:
         """No pong. As long as the ping itself could not get out, what the peer takes is a sign of life too."""
