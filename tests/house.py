@@ -105,6 +105,11 @@ class FakeEngine:
             await asyncio.sleep(0)
         return self.submitted[run]
 
+    @property
+    def unfinished(self) -> list[str]:
+        """The runs that it was given and has not ended."""
+        return list(self._outputs)
+
     def start(self, run: str, reused: int = 0) -> None:
         moment = time.monotonic()
         self._put(run, started=Started(len(self.submitted[run].tokens), reused, moment, moment, live=reused))
