@@ -94,6 +94,7 @@ def settings(**fields: Any) -> Settings:
         "threads": 0,
         "gpu_layers": 0,
         "step_ms": 100.0,
+        "watchdog": 60.0,
         "queued_runs": 1,
         "subscriptions": 1,
         "outbox_bytes": 1 << 20,

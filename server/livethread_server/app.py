@@ -50,7 +50,9 @@ class App:
         context = min(settings.context, vocabulary.trained_context)
         self._vocabulary = vocabulary
         self._store = open_store(settings)
-        self._engine = Engine(_configure(settings, model, context, tiers), queued_runs=settings.queued_runs)
+        self._engine = Engine(
+            _configure(settings, model, context, tiers), queued_runs=settings.queued_runs, watchdog=settings.watchdog
+        )
         self._grammars = GrammarCheck(model.path)
         hub, lanes = Hub(), Lanes(self._store, LANES)
         prompter = Prompter(model.name, vocabulary, self._grammars, context, settings.system_prompt)

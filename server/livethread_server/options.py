@@ -77,6 +77,10 @@ GpuLayers = Annotated[
 StepMs = Annotated[
     float, _option("step-ms", min=5, max=10_000, help="Milliseconds one step of the engine should take.")
 ]
+Watchdog = Annotated[
+    float,
+    _option("watchdog", min=2, max=86_400, help="Seconds of silence after which a busy engine is started again."),
+]
 QueuedRuns = Annotated[
     int, _option("queued-runs", min=0, max=100_000, help="Runs that may wait; more get 'queue_full'.")
 ]

@@ -313,7 +313,7 @@ class Runs:
         if finished.error is None:
             return None
         trouble = self._engine.trouble
-        code = ErrorCode.INTERNAL if trouble is None else ErrorCode.MODEL_UNAVAILABLE
+        code = finished.code or (ErrorCode.INTERNAL if trouble is None else ErrorCode.MODEL_UNAVAILABLE)
         return ErrorBody(code, finished.error, code.retryable)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

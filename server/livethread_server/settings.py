@@ -49,6 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     threads: int
     gpu_layers: int
     step_ms: float
+    watchdog: float
     queued_runs: int
     subscriptions: int
     outbox_bytes: int
