@@ -97,6 +97,8 @@ def settings(**fields: Any) -> Settings:
         "queued_runs": 1,
         "subscriptions": 1,
         "outbox_bytes": 1 << 20,
+        "on_restart": "resume",
+        "drain": 20.0,
         "allow_hosts": (),
         "allow_origins": (),
     }

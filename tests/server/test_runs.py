@@ -163,16 +163,3 @@ async def test_a_run_whose_thread_is_deleted_while_it_waits_for_the_engine_is_wi
     assert house.engine.cancelled == ["r"]
     assert await ends(guest) == [("r", "interrupted")]
     assert house.runs.waiting() == 0
-
-
-async def test_what_a_crash_left_behind_ends_with_the_text_that_was_stored(house: House) -> None:
-    guest = await streaming(house)
-    await guest.ask(wire.Generate, run="r2", if_busy="enqueue")
-    await house.store.flush("r", "Hi th", (1, 2))
-    after = House(house.store, house.vocabulary, house.grammars)
-    await after.runs.recover()
-    got = (await after.guest().ask(wire.ThreadGet)).thread
-    assert [(m.content, m.state) for m in got.messages[1:]] == [("Hi th", "interrupted"), ("", "interrupted")]
-    assert await house.store.unfinished() == ()
-    assert got.messages[1].usage is not None
-    assert got.messages[1].usage.prompt_tokens > 0
