@@ -125,6 +125,7 @@ class Runs:
                 sampling=run.engine_sampling,
                 shared=prompt.shared,
                 generated=tuple(run.tokens),
+                said=len(run.text),
             )
         )
         if lane.thread.pinned:

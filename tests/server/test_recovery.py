@@ -95,7 +95,7 @@ async def test_a_run_that_streamed_goes_on_where_its_text_was_stored(lives: Live
     guest, seen = await back(house)
     assert (seen.messages[-1].content, seen.messages[-1].state) == ("Hi", "streaming")
     assert (seen.epoch, seen.seq) == ((await house.store.load("t")).thread.epoch, told[-2].seq)  # type: ignore[attr-defined]
-    assert await house.engine.taken("r") == replace(first, generated=(1, 2))
+    assert await house.engine.taken("r") == replace(first, generated=(1, 2), said=2)
     await finish(house)
     finished = await guest.next(wire.RunFinished)
     recovered, delta = guest.told[0], guest.told[1]

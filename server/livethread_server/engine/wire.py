@@ -60,7 +60,8 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     the tokens under; KV is reused from any sequence of the same ``tenant``. The first ``shared`` tokens were
     declared shared by configuration: their KV serves every tenant. ``generated`` was drawn for this run by an
     engine that is gone: it is put into KV one token a step and the sampler is led through it, and what the run says
-    begins behind it.
+    begins behind it. ``said`` characters of the run's text were told, where they may be more than those tokens have:
+    part of the next one's text may be out before it counts.
     """
 
     run: str
@@ -70,6 +71,7 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     sampling: Sampling
     shared: int = 0
     generated: tuple[int, ...] = ()
+    said: int = 0
 
 
 class CancelRun(Struct, frozen=True, tag="cancel"):
