@@ -90,7 +90,9 @@ class LiveRun:
 
     @property
     def position(self) -> int:
-        """How many runs are ahead of it: of its thread, or in the engine's queue."""
+        """How many runs are ahead of it: of its thread, or in the engine's queue; none of one that has started."""
+        if self.started is not None:
+            return 0
         return self.ahead if self.outputs is None else self.outputs.position
 
     @property

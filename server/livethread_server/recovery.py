@@ -6,6 +6,8 @@ or how runs are followed.
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from livethread.errors import CommandError, ErrorCode
@@ -17,6 +19,8 @@ from livethread_server.prompter import Prompter
 from livethread_server.runs import Runs
 from livethread_server.stamps import seconds_since
 from livethread_server.store.base import RunRecord, Store
+
+log = logging.getLogger(__name__)
 
 NO_SESSION = ""
 """The session of runs whose asker's session ended with the server that it was on."""
@@ -43,6 +47,8 @@ class Recovery:
     async def resume(self) -> None:
         """Let what was left go on, in the order of acceptance, so that each thread's runs stand in line as they did."""
         runs = [await self._take_up(record) for record in await self._store.unfinished()]
+        if runs:
+            log.info("%d runs were under way when the server died; they go on once the model is loaded", len(runs))
         self._runs.start_soon([run for run in runs if run is not None and not run.ahead])
         self._runs.session_ended(NO_SESSION)
 
