@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from livethread_server.engine.wire import Layout
+from livethread_server.settings import OnRestart
 
 
 def _option(name: str, **more: Any) -> Any:
@@ -95,6 +96,13 @@ OutboxBytes = Annotated[
         max=1 << 30,
         help="Bytes that may wait for one reader until it is closed.",
     ),
+]
+OnRestartChoice = Annotated[
+    OnRestart,
+    _option("on-restart", help="Runs that a crash left behind: go on with them, or keep the text they have."),
+]
+Drain = Annotated[
+    float, _option("drain", min=0, max=86_400, help="Seconds that runs may take to finish after SIGTERM.")
 ]
 AllowHost = Annotated[list[str] | None, _option("allow-host", help="Another Host name to answer to. May be repeated.")]
 AllowOrigin = Annotated[

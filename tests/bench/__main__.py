@@ -27,6 +27,7 @@ from tests.bench import (
     disk,
     equal,
     first_token,
+    kill_server,
     kill_worker,
     long_prompt,
     report,
@@ -39,7 +40,7 @@ from tests.bench.bench import CONTEXT, SEQUENCES, Bench, Group
 
 ENGINE = (throughput, first_token, long_prompt)
 MEMORY = (ahead, revisit, restart, churn, disk, crowd, equal)
-DEATHS = (kill_worker,)
+DEATHS = (kill_worker, kill_server)
 GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, *DEATHS, settle))
 USUAL = tuple(name for module in (*ENGINE, *MEMORY, *DEATHS) for name in module.NAMES)
 NAMES = (*USUAL, *settle.NAMES)
