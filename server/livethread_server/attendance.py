@@ -65,6 +65,13 @@ class Attendance:
         for thread in tuple(self._threads.get(session, ())):
             self.leave(session, thread)
 
+    def expel(self, thread: str, principal: str) -> None:
+        """No session of a principal is there any longer."""
+        room = self._rooms.get(thread)
+        for session in tuple(room.here) if room is not None else ():
+            if session.principal.id == principal:
+                self.leave(session, thread)
+
     def drop(self, thread: str) -> None:
         """A thread is gone, and nobody is to be told."""
         room = self._rooms.pop(thread, None)

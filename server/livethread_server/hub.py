@@ -63,7 +63,7 @@ class Hub:
         self.tell(event, self._outboxes.get(event.thread, ()))
 
     def tell(self, event: Event, outboxes: Iterable[Outbox]) -> None:
-        """Offer ``event`` to these outboxes only, whoever subscribes to its thread."""
+        """Offer ``event`` to these outboxes, whether they subscribe to its thread or not."""
         frames: dict[str, Frame] = {}
         delta = event if isinstance(event, RunDelta) else None
         for outbox in outboxes:

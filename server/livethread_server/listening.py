@@ -16,6 +16,7 @@ from livethread.messages import (
     Unsubscribe,
     Watch,
 )
+from livethread.model import Thread
 from livethread_server.acceptance import Answer
 from livethread_server.attendance import Attendance
 from livethread_server.hub import Hub
@@ -93,6 +94,14 @@ class Listening:
         self._hub.drop(thread)
         self._attendance.drop(thread)
         self._watching.gone(thread, readers)
+
+    def shared(self, thread: Thread, principal: str, role: str | None) -> None:
+        """A principal has a role on a thread now; None where it may not even read it any more."""
+        if role is None:
+            self._attendance.expel(thread.id, principal)
+            self._watching.gone(thread.id, (principal,))
+        else:
+            self._watching.shared(thread.id, principal)
 
     def leave(self, session: Session) -> None:
         """A session ended: it hears nothing any more."""

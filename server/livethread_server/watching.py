@@ -89,8 +89,8 @@ class Watching:
         """A thread is not what it was."""
         self._note(thread)
 
-    def given(self, thread: str, principal: str) -> None:
-        """A principal may read a thread that it could not read before."""
+    def shared(self, thread: str, principal: str) -> None:
+        """A principal may read a thread, which it perhaps could not before."""
         note = self._note(thread)
         note.new_to.add(principal)
         note.gone_for.discard(principal)
