@@ -90,6 +90,17 @@ async def test_text_is_told_from_the_beginning_where_nobody_vouches_for_the_posi
         assert (ok.recovered, ok.run.start, ok.run.text) == (True, 0, "One two")
 
 
+async def test_nobody_vouches_for_a_position_at_which_text_was_held_back(house: House) -> None:
+    _, copy = await in_the_middle(house)
+    cut = copy.now
+    house.engine.say("r", " thr", ())
+    await copy.guest.next(wire.RunDelta, text=" thr")
+    for state in (cut, await copy.listen()):
+        again = await back(house, state)
+        assert isinstance(again.ok.run, wire.RunSnapshot)
+        assert (again.ok.run.start, again.now) == (0, copy.now)
+
+
 async def test_a_run_that_began_meanwhile_is_told_from_the_beginning(house: House) -> None:
     _, copy = await in_the_middle(house)
     again = await back(house, copy.states[0])
