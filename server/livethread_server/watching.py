@@ -69,6 +69,11 @@ class Watching:
         self._notes: dict[str, _Note] = {}
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def behind(self) -> bool:
+        """Whether anybody is still to be told of anything."""
+        return self._task is not None and not self._task.done()
+
     def add(self, session: Session) -> None:
         """From now on the session is told. Adding twice is adding once."""
         if not session.ended:
