@@ -15,7 +15,6 @@ from livethread.resume import Replica, followed, joined, resumed, since_of
 from tests.serving import ServerProcess
 from tests.wireclient import Map, WireClient, connected
 
-
 ENDLESS = {"0": -1000, "2": -1000}
 """Keeps the model from ending its turn."""
 
@@ -55,7 +54,7 @@ class Copy:
 
     async def finished(self) -> Replica:
         """Listen until no run streams."""
-        while (await self.listen()).run is not None:
+        while (await self.listen()).run is not None:  # noqa: ASYNC110 - the server's word ends it
             await asyncio.sleep(0.01)
         return self.states[-1]
 
