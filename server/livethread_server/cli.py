@@ -107,6 +107,8 @@ def serve(
     outbox_bytes: options.OutboxBytes = 1 << 20,
     on_restart: options.OnRestartChoice = "resume",
     drain: options.Drain = 20.0,
+    history_events: options.HistoryEvents = 128,
+    history_bytes: options.HistoryBytes = 1 << 16,
     allow_host: options.AllowHost = None,
     allow_origin: options.AllowOrigin = None,
     log_level: options.LogLevel = "info",
@@ -142,6 +144,8 @@ def serve(
             outbox_bytes=outbox_bytes,
             on_restart=on_restart,
             drain=drain,
+            history_events=history_events,
+            history_bytes=history_bytes,
             allow_hosts=tuple(allow_host or ()),
             allow_origins=tuple(allow_origin or ()),
         )
