@@ -8,6 +8,7 @@ is stored, or how a socket is written.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 
 from livethread.codec import Frame
 from livethread.messages import Event, RunDelta
@@ -34,13 +35,18 @@ class _Pause:
         self.deltas: list[RunDelta] = []
 
 
+def _ignore(event: Event) -> None:
+    """Nobody listens to everything."""
+
+
 class Hub:
-    """Which outboxes want the events of which thread."""
+    """Which outboxes want the events of which thread. Assign ``on_event`` to hear of all that is published."""
 
     def __init__(self) -> None:
         self._outboxes: dict[str, dict[Outbox, None]] = {}
         self._threads: dict[Outbox, set[str]] = {}
         self._pauses: dict[str, _Pause] = {}
+        self.on_event: Callable[[Event], None] = _ignore
 
     def add(self, thread: str, outbox: Outbox) -> None:
         """From now on ``outbox`` gets the events of ``thread``, and nothing that was published before. Adding twice is
@@ -82,6 +88,7 @@ class Hub:
     def publish(self, event: Event) -> None:
         """Offer ``event`` to every subscriber of its thread: at once, or for a delta in a crowd a little later, but
         always before whatever is published behind it."""
+        self.on_event(event)
         outboxes = self._outboxes.get(event.thread)
         if not outboxes:
             return
@@ -89,14 +96,25 @@ class Hub:
             self._pace(event, seconds)
         else:
             self.flush(event.thread)
-            self._send(event)
+            self._tell_all(event)
+
+    def tell(self, event: Event, outboxes: Iterable[Outbox]) -> None:
+        """Offer ``event`` to these outboxes, whether they subscribe to its thread or not."""
+        frames: dict[str, Frame] = {}
+        delta = event if isinstance(event, RunDelta) else None
+        for outbox in outboxes:
+            codec = outbox.codec
+            frame = frames.get(codec.subprotocol)
+            if frame is None:
+                frame = frames[codec.subprotocol] = codec.encode(event)
+            outbox.offer(frame, delta)
 
     def flush(self, thread: str) -> None:
         """Offer what waits of a thread. To be called before a subscriber is told a snapshot, which holds all of it."""
         pause = self._pauses.get(thread)
         if pause is not None and pause.deltas:
             deltas, pause.deltas = pause.deltas, []
-            self._send(joined(deltas))
+            self._tell_all(joined(deltas))
 
     def _pace(self, delta: RunDelta, seconds: float) -> None:
         pause = self._pauses.get(delta.thread)
@@ -106,7 +124,7 @@ class Hub:
             pause.deltas.append(delta)
             return
         self.flush(delta.thread)
-        self._send(delta)  # the first token of a run, or the first after a silence
+        self._tell_all(delta)  # the first token of a run, or the first after a silence
 
     def _tick(self, thread: str) -> None:
         pause = self._pauses[thread]
@@ -124,15 +142,8 @@ class Hub:
         if pause is not None:
             pause.timer.cancel()
 
-    def _send(self, event: Event) -> None:
-        frames: dict[str, Frame] = {}
-        delta = event if isinstance(event, RunDelta) else None
-        for outbox in self._outboxes[event.thread]:
-            codec = outbox.codec
-            frame = frames.get(codec.subprotocol)
-            if frame is None:
-                frame = frames[codec.subprotocol] = codec.encode(event)
-            outbox.offer(frame, delta)
+    def _tell_all(self, event: Event) -> None:
+        self.tell(event, self._outboxes[event.thread])
 
     def _forget(self, thread: str, outbox: Outbox) -> None:
         threads = self._threads.get(outbox, set())

@@ -29,6 +29,8 @@ from tests.bench import (
     fan_out,
     first_token,
     idle_sessions,
+    kill_server,
+    kill_worker,
     long_prompt,
     report,
     restart,
@@ -40,9 +42,10 @@ from tests.bench.bench import CONTEXT, SEQUENCES, Bench, Group
 
 ENGINE = (throughput, first_token, long_prompt)
 MEMORY = (ahead, revisit, restart, churn, disk, crowd, equal)
+DEATHS = (kill_worker, kill_server)
 DOOR = (idle_sessions, fan_out)
-GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, *DOOR, settle))
-USUAL = tuple(name for module in (*ENGINE, *MEMORY, *DOOR) for name in module.NAMES)
+GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, *DEATHS, *DOOR, settle))
+USUAL = tuple(name for module in (*ENGINE, *MEMORY, *DEATHS, *DOOR) for name in module.NAMES)
 NAMES = (*USUAL, *settle.NAMES)
 
 
