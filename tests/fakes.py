@@ -119,6 +119,7 @@ def settings(**fields: Any) -> Settings:
         "message_rate": 200.0,
         "message_burst": 2000,
         "loaded_threads": 1024,
+        "threads_per_principal": 10_000,
         "on_restart": "resume",
         "drain": 20.0,
         "history_events": 128,

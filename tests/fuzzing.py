@@ -118,8 +118,13 @@ def _commands_of(kind: str) -> st.SearchStrategy[Map]:
         if field.name != "id":
             fits = FIELDS.get(field.encode_name, OTHERS)
             (required if field.required else optional)[field.encode_name] = mostly(fits, JUNK)
-    commands: st.SearchStrategy[Map] = _struct({"type": st.just(kind), **required}, **optional)
-    return commands
+
+    def with_some(names: list[str]) -> Any:
+        return _struct({"type": st.just(kind), **required}, **{name: optional[name] for name in names})
+
+    return st.lists(st.sampled_from(sorted(optional) or ["none"]), max_size=min(3, len(optional)), unique=True).flatmap(
+        with_some
+    )
 
 
 USUAL = ["generate", "generate", "generate", "mutate", "subscribe", "thread.create", "cancel"]

@@ -223,6 +223,7 @@ class House:
             residencies=self.residencies,
             listening=self.listening,
             watching=self.watching,
+            most=more.get("threads", 1000),
         )
         queued = more.get("queued_runs", 8)
         self.service = Service(

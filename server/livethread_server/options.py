@@ -167,6 +167,9 @@ LoadedThreads = Annotated[
         "loaded-threads", min=1, max=1_000_000, help="Threads whose messages are kept in memory while nobody uses them."
     ),
 ]
+ThreadsPerPrincipal = Annotated[
+    int, _option("threads-per-principal", min=1, max=1 << 31, help="Threads that one principal may own.")
+]
 OnRestartChoice = Annotated[
     OnRestart,
     _option("on-restart", help="Runs that a crash left behind: go on with them, or keep the text they have."),

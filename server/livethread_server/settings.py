@@ -71,6 +71,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     message_rate: float
     message_burst: int
     loaded_threads: int
+    threads_per_principal: int
     on_restart: OnRestart
     drain: float
     history_events: int

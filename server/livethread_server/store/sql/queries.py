@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, tuple_
+from sqlalchemy import Connection, Select, func, select, tuple_
 
 from livethread.model import Thread
 from livethread_server.store.base import AnswerRecord, EventRecord, Missing, Page, Record, RunRecord
@@ -41,6 +41,11 @@ def page(owner: str, limit: int, end: Mark | None, connection: Connection) -> Pa
         return Page(threads, None)
     last = threads[limit - 1]
     return Page(threads[:limit], to_cursor((last.updated_at, last.id)))
+
+
+def count(owner: str, connection: Connection) -> int:
+    query = select(func.count()).select_from(THREADS).where(THREADS.c.owner == owner)
+    return connection.execute(query).scalar_one()
 
 
 def missing(thread: str) -> Missing:
