@@ -16,6 +16,7 @@ from livethread.errors import CommandError
 from livethread.messages import Command, Event, Limits
 from livethread.model import Principal, Reason, Residency
 from livethread_server.acceptance import Acceptance
+from livethread_server.auth.gate import Gate
 from livethread_server.contexts import Contexts
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.outputs import RunOutputs
@@ -28,6 +29,7 @@ from livethread_server.prompter import Prompter
 from livethread_server.runs import Runs
 from livethread_server.service import Service
 from livethread_server.session import Session
+from livethread_server.sharing import Sharing
 from livethread_server.store.base import Store
 from livethread_server.threads import Residencies
 from livethread_server.vocabulary import Vocabulary
@@ -184,6 +186,8 @@ class House:
         self.contexts = Contexts(lanes, hub, self.engine, prompter, self.residencies)
         self.runs.on_ended = self.contexts.ended
         self.findings = Findings(store, lanes, self.engine, self.residencies)
+        self.gate = Gate(more.get("auth"))
+        self.sharing = Sharing(store, lanes, hub, self.gate, more.get("shares", 8))
         queued = more.get("queued_runs", 8)
         self.service = Service(
             store=store,
@@ -195,6 +199,8 @@ class House:
             contexts=self.contexts,
             residencies=self.residencies,
             engine=self.engine,
+            gate=self.gate,
+            sharing=self.sharing,
             identity=("livethread", "0"),
             limits=Limits(1 << 20, 1 << 18, 2048, queued, more.get("subscriptions", 4)),
         )
@@ -218,6 +224,7 @@ async def closing(house: House) -> AsyncIterator[House]:
     """Use a house and stop its runs after it."""
     await house.store.open()
     yield house
+    await house.gate.stop()
     await house.findings.stop()
     await house.contexts.stop()
     await house.runs.stop()

@@ -16,6 +16,8 @@ from livethread.messages import Limits
 from livethread.model import FRAME_BYTES, MESSAGE_BYTES
 from livethread_server.acceptance import Acceptance
 from livethread_server.access import AccessControl, AsgiApp
+from livethread_server.auth.choice import authenticator
+from livethread_server.auth.gate import Gate
 from livethread_server.contexts import Contexts
 from livethread_server.engine.engine import Engine
 from livethread_server.engine.grammar import GrammarCheck
@@ -29,6 +31,7 @@ from livethread_server.prompter import Prompter
 from livethread_server.runs import Runs
 from livethread_server.service import Service
 from livethread_server.settings import Settings
+from livethread_server.sharing import Sharing
 from livethread_server.stamps import new_id
 from livethread_server.store.base import Store
 from livethread_server.store.memory import MemoryStore
@@ -49,6 +52,7 @@ class App:
         self.model = model.name
         context = min(settings.context, vocabulary.trained_context)
         self._vocabulary = vocabulary
+        self._gate = Gate(authenticator(settings))
         self._store = open_store(settings)
         self._engine = Engine(_configure(settings, model, context, tiers), queued_runs=settings.queued_runs)
         self._grammars = GrammarCheck(model.path)
@@ -70,6 +74,8 @@ class App:
             contexts=self._contexts,
             residencies=residencies,
             engine=self._engine,
+            gate=self._gate,
+            sharing=Sharing(self._store, lanes, hub, self._gate, settings.shares),
             identity=("livethread", importlib.metadata.version("livethread")),
             limits=_limits(settings, context),
         )
@@ -90,6 +96,7 @@ class App:
 
     async def stop(self) -> None:
         """End all runs, then everything else, in the order of need."""
+        await self._gate.stop()
         await self._findings.stop()
         await self._contexts.stop()
         await self._runs.stop()

@@ -24,11 +24,13 @@ from livethread.errors import LivethreadError
 from livethread.model import FRAME_BYTES
 from livethread_server import options
 from livethread_server.app import App
+from livethread_server.auth.keys import ALGORITHMS
 from livethread_server.cache_cli import cache
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
-from livethread_server.settings import Settings, SettingsError, byte_size
+from livethread_server.settings import Settings, SettingsError, byte_size, names_of
 from livethread_server.state_folder import default_state_dir, state_folder
 from livethread_server.tiers import tiers
+from livethread_server.token_cli import token
 from livethread_server.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ cli = typer.Typer(
     add_completion=False,
 )
 cli.add_typer(cache, name="cache")
+cli.add_typer(token, name="token")
 
 
 @cli.callback()
@@ -106,10 +109,21 @@ def serve(
     outbox_bytes: options.OutboxBytes = 1 << 20,
     allow_host: options.AllowHost = None,
     allow_origin: options.AllowOrigin = None,
+    auth: options.Auth = "none",
+    auth_tokens: options.AuthTokens = None,
+    jwt_key: options.JwtKey = None,
+    jwt_jwks: options.JwtJwks = None,
+    jwt_audience: options.JwtAudience = None,
+    jwt_issuer: options.JwtIssuer = None,
+    jwt_algorithms: options.JwtAlgorithms = "HS256,RS256,ES256",
+    jwt_leeway: options.JwtLeeway = 30.0,
+    shares: options.Shares = 256,
     log_level: options.LogLevel = "info",
 ) -> None:
     """Serve threads on a WebSocket, and the web client beside it."""
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # At debug level the WebSocket library tells whole handshakes and frames, tokens and texts among them.
+    logging.getLogger("uvicorn.error").setLevel(logging.INFO)
     try:
         settings = Settings(
             host=host,
@@ -138,6 +152,15 @@ def serve(
             outbox_bytes=outbox_bytes,
             allow_hosts=tuple(allow_host or ()),
             allow_origins=tuple(allow_origin or ()),
+            auth=auth,
+            auth_tokens=auth_tokens,
+            jwt_key=jwt_key,
+            jwt_jwks=jwt_jwks,
+            jwt_audience=jwt_audience,
+            jwt_issuer=jwt_issuer,
+            jwt_algorithms=names_of("--jwt-algorithms", jwt_algorithms, ALGORITHMS),
+            jwt_leeway=jwt_leeway,
+            shares=shares,
         )
         _serve(settings)
     except LivethreadError as error:

@@ -13,9 +13,10 @@ import msgspec
 
 from livethread import messages as wire
 from livethread.errors import CommandError, ErrorCode
-from livethread.messages import Command, Empty, Generate, HelloOk, Limits, MutateOk, SubscribeOk
+from livethread.messages import Command, Empty, Generate, Hello, HelloOk, Limits, MutateOk, SubscribeOk
 from livethread.model import Principal, Sampling
 from livethread_server.acceptance import Acceptance, Answer
+from livethread_server.auth.gate import Gate
 from livethread_server.contexts import Contexts
 from livethread_server.hub import Hub
 from livethread_server.idempotency import answer_record, recall
@@ -25,8 +26,10 @@ from livethread_server.mutation import mutate
 from livethread_server.new_threads import drafted, forked, new_thread, turns_to_fork, with_system_prompt
 from livethread_server.placement import busy, touches
 from livethread_server.prompter import Prompter
+from livethread_server.roles import forbidden, suffices
 from livethread_server.runs import Runs
 from livethread_server.session import Session
+from livethread_server.sharing import Sharing
 from livethread_server.stamps import now
 from livethread_server.store.base import BadCursor, Store, Taken
 from livethread_server.threads import Residencies, excerpt, fitting, run_snapshot, snapshot
@@ -61,6 +64,8 @@ class Service:
         contexts: Contexts,
         residencies: Residencies,
         engine: ServiceEngine,
+        gate: Gate,
+        sharing: Sharing,
         identity: tuple[str, str],
         limits: Limits,
     ) -> None:
@@ -73,6 +78,7 @@ class Service:
         self._contexts = contexts
         self._residencies = residencies
         self._engine = engine
+        self.gate = gate
         self._identity = identity
         self._limits = limits
         self._handlers: dict[type[Command], Handler] = {
@@ -81,6 +87,7 @@ class Service:
             wire.ThreadList: self._list,
             wire.ThreadUpdate: self._update,
             wire.ThreadDelete: self._delete,
+            wire.ThreadShare: sharing.share,
             wire.ThreadFork: self._fork,
             wire.Subscribe: self._subscribe,
             wire.Unsubscribe: self._unsubscribe,
@@ -102,8 +109,11 @@ class Service:
         """What is where, and what it was good for. `CommandError` where the engine cannot be asked."""
         return await self._contexts.stats()
 
-    def hello(self, session: Session) -> HelloOk:
-        """Who we are, who the session is, and what is bounded."""
+    async def hello(self, session: Session, command: Hello) -> HelloOk:
+        """Who we are, who the session is, and what is bounded. `CommandError` ``unauthorized`` where the token that it
+        brings is worth nothing; one that was let in at the door need not bring it again."""
+        if session.admission is None or command.token is not None:
+            await self.gate.admit(session, command.token)
         server, version = self._identity
         return HelloOk(
             server=server,
@@ -126,6 +136,7 @@ class Service:
     def leave(self, session: Session) -> None:
         """The session ended: nothing more goes to it, and its runs may end with it."""
         session.ended = True
+        self.gate.leave(session)
         self._hub.leave(session.outbox)
         self._runs.session_ended(session.id)
 
@@ -168,7 +179,7 @@ class Service:
 
     async def _update(self, session: Session, command: wire.ThreadUpdate, answer: Answer) -> None:
         fields = self._changed_fields(command)
-        async with self._lanes.hold(command.thread, session.principal) as lane:
+        async with self._lanes.hold(command.thread, session.principal, "owner") as lane:
             transaction = lane.begin()
             transaction.expect(command.expect_version)
             if fields:
@@ -180,7 +191,7 @@ class Service:
                 self._contexts.pin(lane.id, fields["pinned"])
 
     async def _delete(self, session: Session, command: wire.ThreadDelete, answer: Answer) -> None:
-        async with self._lanes.hold(command.thread, session.principal) as lane:
+        async with self._lanes.hold(command.thread, session.principal, "owner") as lane:
             ending = tuple(lane.runs)
             transaction = lane.begin()
             with self._runs.held(ending):
@@ -230,6 +241,7 @@ class Service:
                 )
             )
             if not session.ended:
+                self.gate.enter(session)
                 self._hub.add(lane.id, session.outbox)
 
     async def _unsubscribe(self, session: Session, command: wire.Unsubscribe, answer: Answer) -> None:
@@ -239,7 +251,7 @@ class Service:
     # Changing
 
     async def _mutate(self, session: Session, command: wire.Mutate, answer: Answer) -> None:
-        async with self._lanes.hold(command.thread, session.principal) as lane:
+        async with self._lanes.hold(command.thread, session.principal, "participant") as lane:
             known = await recall(self._store, session, command)
             if known is not None:
                 answer(known)
@@ -267,23 +279,32 @@ class Service:
         found = self.cancel(session, command)
         if found is None:
             record = await self._store.run(command.run)
-            if record is None or record.owner != session.principal.id:
-                raise CommandError(
-                    ErrorCode.NOT_FOUND,
-                    f"There is no run {command.run!r}. Use the id that generate answered.",
-                    field="run",
-                    run=command.run,
-                )
-            found = wire.CancelOk(command.run, record.run.state)
+            thread = "" if record is None else record.run.thread
+            # Asked for an unknown run too, so that one that may not be seen is answered as fast.
+            role = await self._lanes.role(thread, session.principal)
+            if record is None or role is None:
+                raise _unknown_run(command.run)
+            if not suffices(role, "participant"):
+                raise forbidden(thread, role, "participant")
+            found = self._end(command.run) or wire.CancelOk(command.run, record.run.state)
         answer(found)
 
     def cancel(self, session: Session, command: wire.Cancel) -> wire.CancelOk | None:
-        """End a run soon, without waiting for anything; None where only the store knows of it."""
+        """End a run soon, without waiting for anything; None where only the store knows of it, or who may do so."""
         run = self._runs.get(command.run)
-        if run is not None and run.record.owner == session.principal.id:
-            self._runs.end_soon(run, "cancelled")
-            return wire.CancelOk(run.id, run.state)
-        return self._acceptance.cancel(session, command.run) if run is None else None
+        if run is None:
+            return self._acceptance.cancel(session, command.run)
+        lane = self._lanes.peek(run.record.run.thread)
+        may = lane is not None and suffices(lane.role(session.principal.id), "participant")
+        return self._end(command.run) if may else None
+
+    def _end(self, run: str) -> wire.CancelOk | None:
+        """End a run soon; None where it has ended."""
+        live = self._runs.get(run)
+        if live is None:
+            return None
+        self._runs.end_soon(live, "cancelled")
+        return wire.CancelOk(live.id, live.state)
 
     async def _list_runs(self, session: Session, command: wire.Runs, answer: Answer) -> None:
         if command.thread is not None:
@@ -319,6 +340,13 @@ def _in_the_way(lane: Lane, command: wire.Mutate, by: Principal) -> Sequence[Liv
     if command.if_busy == "reject":
         raise busy([run.id for run in lane.runs])
     return tuple(lane.runs)
+
+
+def _unknown_run(run: str) -> CommandError:
+    """The same answer for a run that is not there and one that may not be seen."""
+    return CommandError(
+        ErrorCode.NOT_FOUND, f"There is no run {run!r}. Use the id that generate answered.", field="run", run=run
+    )
 
 
 def _taken(thread: str, field: str) -> CommandError:

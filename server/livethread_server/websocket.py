@@ -32,6 +32,10 @@ CLOSE_SECONDS = 5.0
 """How long what still waits may take to be written before the socket is closed."""
 REASON_BYTES = 123
 """The longest reason a close frame can hold (RFC 6455, 5.5)."""
+TOKEN_PREFIX = "livethread.token."
+"""What a subprotocol begins with that brings a token: the one header that a browser lets its pages set."""
+HELLO_TRIES = 3
+"""How many hellos may be refused until the session is closed."""
 
 
 class WebSocketDoor:
@@ -50,11 +54,23 @@ class WebSocketDoor:
         session = Session(Outbox(codec, self._outbox_bytes))
         gone = self._open[session.outbox] = asyncio.Event()
         try:
+            await self._let_in(session, websocket)
             await _Conversation(self._service, session, websocket).run()
         finally:
             del self._open[session.outbox]
             gone.set()
             self._service.leave(session)
+
+    async def _let_in(self, session: Session, websocket: WebSocket) -> None:
+        """Admit who brings a token with the handshake. It is closed after it and not refused before, because
+        browsers tell their pages nothing of a refusal."""
+        tokens = [name for name in websocket.scope["subprotocols"] if name.startswith(TOKEN_PREFIX)]
+        if not tokens or not self._service.gate.required:
+            return
+        try:
+            await self._service.gate.admit(session, tokens[0].removeprefix(TOKEN_PREFIX))
+        except CommandError as error:
+            session.outbox.close(CloseCode.UNAUTHORIZED, error.message)
 
     async def close_all(self, code: CloseCode, reason: str) -> None:
         """Close every socket after what waits for it was sent, and wait for that."""
@@ -72,11 +88,14 @@ class _Conversation:
         self._session = session
         self._outbox = session.outbox
         self._websocket = websocket
-        self._connection = ServerConnection(session.outbox.codec, hello_required=False)
+        self._connection = ServerConnection(
+            session.outbox.codec, hello_required=service.gate.required and session.admission is None
+        )
         self._last: dict[str, asyncio.Task[None]] = {}
         self._since: set[asyncio.Task[None]] = set()
         self._commands: set[asyncio.Task[None]] = set()
         self._bytes = 0
+        self._refused_hellos = 0
 
     async def run(self) -> None:
         """Until either side closes. Commands under way are carried out to their end."""
@@ -95,7 +114,7 @@ class _Conversation:
     async def _read(self) -> None:
         while True:
             message = await self._websocket.receive()
-            if message["type"] == "websocket.disconnect":
+            if message["type"] == "websocket.disconnect" or self._outbox.closed is not None:
                 return
             text = message.get("text")
             frame = message["bytes"] if text is None else text
@@ -104,7 +123,9 @@ class _Conversation:
             except FrameError as error:
                 self._outbox.close(CloseCode.UNDECODABLE, str(error))
                 return
-            if isinstance(asked, Command):
+            if isinstance(asked, Hello):
+                await self._greet(asked)
+            elif isinstance(asked, Command):
                 self._begin(asked, len(frame))
             else:
                 self._outbox.offer(asked)
@@ -127,11 +148,19 @@ class _Conversation:
 
     # Commands
 
+    async def _greet(self, command: Hello) -> None:
+        """Nothing else is read until this is answered."""
+        try:
+            self._reply(command, await self._service.hello(self._session, command))
+        except CommandError as error:
+            self._refuse(command, error)
+            self._refused_hellos += 1
+            if self._refused_hellos >= HELLO_TRIES:
+                self._outbox.close(CloseCode.UNAUTHORIZED, error.message)
+
     def _begin(self, command: Command, size: int) -> None:
         if isinstance(command, Ping):
             self._reply(command, Empty())
-        elif isinstance(command, Hello):
-            self._reply(command, self._service.hello(self._session))
         elif isinstance(command, Cancel) and (ok := self._service.cancel(self._session, command)):
             self._reply(command, ok)
         elif len(self._commands) >= COMMANDS_IN_FLIGHT or self._bytes + size > BYTES_IN_FLIGHT:

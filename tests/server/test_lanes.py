@@ -57,7 +57,7 @@ async def test_threads_that_are_not_there_or_foreign_leave_nothing_behind() -> N
             async with lanes.hold(thread, principal):
                 pass
         assert caught.value.code is ErrorCode.NOT_FOUND
-    assert kept(lanes) == {"t"}
+    assert kept(lanes) == set()
 
 
 async def test_a_thread_with_unfinished_runs_is_never_forgotten() -> None:
