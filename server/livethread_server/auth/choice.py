@@ -33,8 +33,8 @@ def _keys(settings: Settings) -> Keys:
         found = OneKey(settings.jwt_key)
         if found.key.algorithm not in settings.jwt_algorithms:
             raise SettingsError(
-                f"--jwt-key {settings.jwt_key} is for {found.key.algorithm}, which --jwt-algorithms leaves out. Add it there, or "
-                "give another key."
+                f"--jwt-key {settings.jwt_key} is for {found.key.algorithm}, which --jwt-algorithms leaves out. "
+                "Add it there, or give another key."
             )
         return found
     assert settings.jwt_jwks is not None, "Settings.check sees to one of the two"

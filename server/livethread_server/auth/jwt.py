@@ -24,7 +24,7 @@ _WORDS: dict[type[Exception], str] = {
     jwt.ImmatureSignatureError: "is not valid yet. Check the clocks",
     jwt.InvalidAudienceError: "is for another audience. Get one for this server",
     jwt.InvalidIssuerError: "is of another issuer. Get one from the issuer that this server trusts",
-    jwt.MissingRequiredClaimError: "lacks a claim that this server needs: exp and sub, and aud or iss where it wants them",
+    jwt.MissingRequiredClaimError: "lacks a claim that this server wants, such as exp, sub, aud or iss",
 }
 """What is said of a token whose signature is right."""
 
