@@ -97,6 +97,12 @@ class Lanes:
         known = None if lane is None else lane.role(principal.id)
         return known or await self._store.role(thread, principal.id)
 
+    async def readers(self, thread: Thread) -> frozenset[str]:
+        """The ids of all principals that may read a thread, asked without holding it."""
+        lane = self._lanes.get(thread.id)
+        access = lane.access if lane is not None and lane.loaded else await self._store.access(thread.id)
+        return frozenset({thread.owner, *access.shares})
+
     def peek(self, thread: str) -> Lane | None:
         """The lane of a thread where there is one, not held: what it says may be changed at any moment."""
         return self._lanes.get(thread)

@@ -23,7 +23,7 @@ from livethread_server.state_folder import default_state_dir
 
 token = typer.Typer(help="Give out and revoke tokens for --auth token.", no_args_is_help=True, rich_markup_mode=None)
 
-_TIME = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_TIME = re.compile(r"(\d{1,5})([smhdw])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 Name = Annotated[str, typer.Argument(help="Whose token it is: the principal's id.")]

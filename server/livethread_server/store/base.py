@@ -201,6 +201,9 @@ class Store(Protocol):
         """What the principal may do with the thread: ``owner`` of his own, otherwise what his share says. None where
         that is nothing and where there is no such thread, found out in the same way."""
 
+    async def access(self, thread: str) -> Access:
+        """Who may do what with the thread beside its owner: nobody anything, where there is no such thread."""
+
     async def invite(self, thread: str, digest: str) -> Invite | None:
         """The thread's invite with this digest, expired or not."""
 

@@ -109,6 +109,10 @@ class MemoryStore:
         entry = self._threads.get(thread)
         return None if entry is None else entry.role(principal)
 
+    async def access(self, thread: str) -> Access:
+        entry = self._threads.get(thread)
+        return Access() if entry is None else entry.access
+
     async def invite(self, thread: str, digest: str) -> Invite | None:
         entry = self._threads.get(thread)
         invites = () if entry is None else entry.access.invites

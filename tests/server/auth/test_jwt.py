@@ -20,7 +20,12 @@ from tests.tokens import SECRET, claims, jwk, jwks, pem, signed
 
 
 def rules(**more: Any) -> JwtRules:
-    plain = {"algorithms": ALGORITHMS, "audience": "livethread", "issuer": "https://id.example", "leeway": 30.0}
+    plain: dict[str, Any] = {
+        "algorithms": ALGORITHMS,
+        "audience": "livethread",
+        "issuer": "https://id.example",
+        "leeway": 30.0,
+    }
     return JwtRules(**(plain | more))
 
 
@@ -183,5 +188,6 @@ async def test_headers_that_ask_for_something_else_are_refused(tmp_path: Path) -
     # What a header points at is never fetched, nor what key it brings believed.
     for pointer in ({"jku": "http://127.0.0.1:1/"}, {"x5u": "http://127.0.0.1:1/"}, {"jwk": jwk("x" * 32, "HS256")}):
         await refusal(auth(tmp_path), by_hand({"alg": "HS256", **pointer}, claims(), b"x" * 32))
-    for payload in ([], "x", 5, None):
+    payloads: tuple[Any, ...] = ([], "x", 5, None)
+    for payload in payloads:
         await refusal(auth(tmp_path), by_hand({"alg": "HS256"}, payload, secret))

@@ -18,6 +18,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "tokens.json"
 
 
+def replaced(path: Path, content: bytes) -> bytes:
+    """Write something else into a file, or with nothing remove it; what was in it."""
+    was = path.read_bytes()
+    if content:
+        path.write_bytes(content)
+    else:
+        path.unlink()
+    return was
+
+
 async def refusal(auth: TokenAuth, token: str) -> str:
     with pytest.raises(CommandError) as caught:
         await auth.admit(token)
@@ -52,7 +62,7 @@ async def test_tokens_given_out_and_revoked_while_the_server_runs_are_heard_of(p
     auth.refresh()
     assert not auth.holds(admission)
     await refusal(auth, token)
-    path.unlink()
+    replaced(path, b"")
     await refusal(auth, token)
 
 
@@ -70,13 +80,12 @@ async def test_a_file_that_is_spoilt_lets_nobody_new_in_and_throws_nobody_out(
     token = given_out(path, "alice")
     auth = TokenAuth(TokenFile(path))
     admission = await auth.admit(token)
-    good = path.read_bytes()
-    path.write_bytes(b"{")
+    good = replaced(path, b"{")
     await refusal(auth, token)
     assert auth.holds(admission)
     assert "nobody new comes in" in caplog.text
     assert token not in caplog.text
-    path.write_bytes(good)
+    replaced(path, good)
     assert (await auth.admit(token)).principal.id == "alice"
 
 

@@ -306,6 +306,8 @@ async def test_who_may_do_what_is_kept_whole_and_replaced_whole(store: Store) ->
     await store.share("t", SHARED)
     record = await store.load("t")
     assert (record.thread, record.access.shares) == (was, SHARED.shares)
+    assert await store.access("t") == record.access
+    assert await store.access("nowhere") == Access()
     assert sorted(record.access.invites, key=lambda invite: invite.digest) == list(SHARED.invites)
     assert (await store.load("u")).access == Access()
     await store.share("t", Access({"bob": "owner"}))

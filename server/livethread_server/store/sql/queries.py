@@ -34,7 +34,7 @@ def load(thread: str, connection: Connection) -> Record:
         raise missing(thread)
     columns = select(TURNS.c.position, TURNS.c.body, TURNS.c.tokens)
     rows = connection.execute(columns.where(TURNS.c.thread == thread).order_by(TURNS.c.position))
-    return Record(to_thread(body), tuple(map(to_turn, rows)), _access(thread, connection))
+    return Record(to_thread(body), tuple(map(to_turn, rows)), access(thread, connection))
 
 
 def known(threads: tuple[str, ...], connection: Connection) -> tuple[Thread, ...]:
@@ -82,7 +82,7 @@ def invite(thread: str, digest: str, connection: Connection) -> Invite | None:
     return None if row is None else Invite(row.digest, row.role, row.expires)
 
 
-def _access(thread: str, connection: Connection) -> Access:
+def access(thread: str, connection: Connection) -> Access:
     shares = connection.execute(select(SHARES.c.principal, SHARES.c.role).where(SHARES.c.thread == thread))
     invites = connection.execute(select(INVITES).where(INVITES.c.thread == thread).order_by(INVITES.c.expires))
     return Access(

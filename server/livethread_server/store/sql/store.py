@@ -65,6 +65,9 @@ class SqlStore:
     async def role(self, thread: str, principal: str) -> Role | None:
         return await self._database.read(partial(queries.role, thread, principal))
 
+    async def access(self, thread: str) -> Access:
+        return await self._database.read(partial(queries.access, thread))
+
     async def invite(self, thread: str, digest: str) -> Invite | None:
         return await self._database.read(partial(queries.invite, thread, digest))
 
