@@ -192,9 +192,9 @@ def test_every_library_has_one_door(library: str) -> None:
     assert not {user for user in users if not any(f"{user}/".startswith(f"{door}/") for door in DOORS[library])}
 
 
-def test_uvicorn_is_known_to_the_cli_and_one_protocol_class() -> None:
+def test_uvicorn_is_known_to_the_cli_its_server_and_one_protocol_class() -> None:
     users = {short(module) for module in FILES if "uvicorn" in libraries(module)}
-    assert len(users - {"cli"}) <= 1
+    assert len(users - {"cli", "serving"}) <= 1
 
 
 def test_the_client_needs_nothing_but_its_three_libraries() -> None:

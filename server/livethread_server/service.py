@@ -7,7 +7,7 @@ raises `CommandError` and has changed nothing. The service must never know frame
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -41,14 +41,6 @@ RUNS_SHOWN = 100
 Handler = Callable[[Session, Any, Answer], Awaitable[None]]
 
 
-class ServiceEngine(Protocol):
-    """What the service itself needs of an engine."""
-
-    @property
-    def trouble(self) -> CommandError | None:
-        """Why nothing can be generated now; None when it can."""
-
-
 class Service:
     """Carries out commands. One for the whole server."""
 
@@ -63,7 +55,6 @@ class Service:
         prompter: Prompter,
         contexts: Contexts,
         residencies: Residencies,
-        engine: ServiceEngine,
         gate: Gate,
         sharing: Sharing,
         identity: tuple[str, str],
@@ -77,7 +68,6 @@ class Service:
         self._prompter = prompter
         self._contexts = contexts
         self._residencies = residencies
-        self._engine = engine
         self.gate = gate
         self._identity = identity
         self._limits = limits
@@ -103,7 +93,7 @@ class Service:
     @property
     def trouble(self) -> CommandError | None:
         """Why a generation would not work now; None when it would."""
-        return self._engine.trouble
+        return self._runs.trouble
 
     async def stats(self) -> dict[str, Any]:
         """What is where, and what it was good for. `CommandError` where the engine cannot be asked."""

@@ -31,3 +31,8 @@ def at(moment: float) -> str:
 
 def _rfc3339(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def seconds_since(moment: str) -> float:
+    """How long ago a `now` was, of this or an earlier start; 0 where the clock was set back since."""
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
