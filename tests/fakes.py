@@ -107,6 +107,8 @@ def settings(**fields: Any) -> Settings:
         "outbox_bytes": 1 << 20,
         "on_restart": "resume",
         "drain": 20.0,
+        "history_events": 128,
+        "history_bytes": 1 << 16,
         "allow_hosts": (),
         "allow_origins": (),
         "auth": "none",

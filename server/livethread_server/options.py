@@ -104,6 +104,13 @@ OnRestartChoice = Annotated[
 Drain = Annotated[
     float, _option("drain", min=0, max=86_400, help="Seconds that runs may take to finish after SIGTERM.")
 ]
+HistoryEvents = Annotated[
+    int,
+    _option("history-events", min=0, max=512, help="A thread's newest events in memory, for those who come back."),
+]
+HistoryBytes = Annotated[
+    int, _option("history-bytes", min=0, max=1 << 20, help="Bytes of them, for each thread in use.")
+]
 AllowHost = Annotated[list[str] | None, _option("allow-host", help="Another Host name to answer to. May be repeated.")]
 AllowOrigin = Annotated[
     list[str] | None, _option("allow-origin", help="Another Origin of pages to allow. May be repeated.")

@@ -63,6 +63,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     outbox_bytes: int
     on_restart: OnRestart
     drain: float
+    history_events: int
+    history_bytes: int
     allow_hosts: tuple[str, ...]
     allow_origins: tuple[str, ...]
     auth: AuthMode

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
 
 from livethread.errors import CommandError, ErrorCode, bad_request
 from livethread.messages import ShareOk, ThreadGone, ThreadShare
-from livethread.model import Thread
 from livethread_server.acceptance import Answer
 from livethread_server.auth.admission import is_principal
 from livethread_server.auth.gate import Gate
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lane, Lanes
+from livethread_server.listening import Listening
 from livethread_server.roles import digest_of, give, invite, revoke, take_up
 from livethread_server.session import Session
 from livethread_server.stamps import at
@@ -27,21 +26,16 @@ INVITE_SECONDS = 7 * 86400
 """How long an invite holds that says nothing of it."""
 
 
-def _ignore(thread: Thread, principal: str, role: Role | None) -> None:
-    """Nobody asked to be told."""
-
-
 class Sharing:
-    """The shares of all threads; of each at most ``most``, people and invites together. Assign ``on_shared`` to hear
-    what role somebody now has on a thread, None where he lost it."""
+    """The shares of all threads; of each at most ``most``, people and invites together."""
 
-    def __init__(self, store: Store, lanes: Lanes, hub: Hub, gate: Gate, most: int) -> None:
+    def __init__(self, store: Store, lanes: Lanes, hub: Hub, gate: Gate, listening: Listening, most: int) -> None:
         self._store = store
         self._lanes = lanes
         self._hub = hub
         self._gate = gate
+        self._listening = listening
         self._most = most
-        self.on_shared: Callable[[Thread, str, Role | None], None] = _ignore
 
     async def share(self, session: Session, command: ThreadShare, answer: Answer) -> None:
         """Do what a ``thread.share`` asks for: which of four things that is follows from what is given."""
@@ -61,9 +55,7 @@ class Sharing:
         need: Role = "viewer" if role is None and principal == session.principal.id else "owner"
         async with self._lanes.hold(command.thread, session.principal, need) as lane:
             access = give(lane.thread, lane.access, principal, role, self._most)
-            await self._change(lane, access)
-            answer(ShareOk())
-            self._tell(lane, principal)
+            await self._change(lane, access, principal, answer)
 
     async def _invite(self, session: Session, command: ThreadShare, answer: Answer) -> None:
         role, token = _role(command), secrets.token_urlsafe(32)
@@ -72,7 +64,7 @@ class Sharing:
             now = time.time()
             expires = now + (command.expires_s or INVITE_SECONDS)
             new = Invite(digest_of(token), role, expires)
-            await self._change(lane, invite(lane.thread, lane.access, new, now, self._most))
+            await self._lanes.share(lane, invite(lane.thread, lane.access, new, now, self._most))
             answer(ShareOk(invite=token, expires_at=at(expires)))
 
     async def _revoke(self, session: Session, command: ThreadShare, answer: Answer) -> None:
@@ -80,7 +72,7 @@ class Sharing:
             access = revoke(lane.access, digest_of(str(command.invite)))
             if access is None:
                 raise _no_invite(command.thread)
-            await self._change(lane, access)
+            await self._lanes.share(lane, access)
             answer(ShareOk())
 
     async def _take_up(self, session: Session, command: ThreadShare, answer: Answer) -> None:
@@ -92,23 +84,25 @@ class Sharing:
             access = take_up(lane.thread, lane.access, digest, principal, time.time(), self._most)
             if access is None:
                 raise _no_invite(command.thread)
-            await self._change(lane, access)
-            answer(ShareOk())
-            self._tell(lane, principal)
+            await self._change(lane, access, principal, answer)
 
-    async def _change(self, lane: Lane, access: Access) -> None:
+    async def _change(self, lane: Lane, access: Access, principal: str, answer: Answer) -> None:
+        """The principal has another role on the thread now: store it, answer, and let those know who listen."""
+        before = lane.role(principal)
         if access is not lane.access:
             await self._lanes.share(lane, access)
+        answer(ShareOk())
+        if lane.role(principal) is None:
+            self._end(lane, principal)
+        if lane.role(principal) != before:
+            self._listening.shared(lane.thread, principal, lane.role(principal))
 
-    def _tell(self, lane: Lane, principal: str) -> None:
-        """Let those know who listen to threads; who may read this one no more hears nothing of it from now on."""
-        role = lane.role(principal)
-        if role is None:
-            for session in self._gate.inside(principal):
-                if lane.id in self._hub.threads(session.outbox):
-                    self._hub.remove(lane.id, session.outbox)
-                    session.outbox.offer(session.outbox.codec.encode(ThreadGone(thread=lane.id)))
-        self.on_shared(lane.thread, principal, role)
+    def _end(self, lane: Lane, principal: str) -> None:
+        """Who may read the thread no more hears nothing of it from now on."""
+        for session in self._gate.inside(principal):
+            if lane.id in self._hub.threads(session.outbox):
+                self._listening.end(session, lane.id)
+                session.outbox.offer(session.outbox.codec.encode(ThreadGone(thread=lane.id)))
 
 
 def _check(command: ThreadShare) -> None:

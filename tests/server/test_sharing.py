@@ -214,11 +214,28 @@ async def test_a_deleted_thread_leaves_no_share_behind_and_a_fork_takes_none(hou
     assert (await refused(bob, wire.ThreadGet)).code is ErrorCode.NOT_FOUND
 
 
-async def test_whoever_wants_to_know_is_told_who_now_reads_what(house: House, alice: Guest) -> None:
-    told: list[tuple[str, str, Role | None]] = []
-    house.sharing.on_shared = lambda thread, principal, role: told.append((thread.id, principal, role))
-    bob = await with_role(house, "viewer")
-    token = (await share(alice, invite=True, role="owner")).invite
+async def test_who_watches_sees_threads_come_and_go_with_his_share(house: House, alice: Guest) -> None:
+    bob = house.guest("bob")
+    await bob.ask(wire.Watch)
+    token = (await share(alice, invite=True, role="viewer")).invite
     await share(bob, invite=token)
+    assert (await bob.next(wire.ThreadCreated)).summary.id == "t"
+    await alice.ask(wire.ThreadUpdate, title="ours")
+    assert (await bob.next(wire.ThreadChanged)).summary.title == "ours"
     await share(alice, principal="bob", role="none")
-    assert told == [("t", "bob", "viewer"), ("t", "bob", "owner"), ("t", "bob", None)]
+    await bob.next(wire.ThreadGone)
+    await alice.ask(wire.ThreadUpdate, title="mine")
+    await alice.next(wire.ThreadUpdated, title="mine")
+    while house.watching.behind:  # noqa: ASYNC110 - it is the test's own wait, and short
+        await asyncio.sleep(0)
+    assert isinstance((await bob.heard())[-1], wire.ThreadGone)
+
+
+async def test_only_participants_are_seen_to_be_there(house: House, alice: Guest) -> None:
+    bob = await with_role(house, "participant")
+    await bob.ask(wire.Subscribe)
+    await bob.ask(wire.Presence, typing=True)
+    assert [here.id for here in (await alice.next(wire.PresenceChanged)).here] == ["bob"]
+    await share(alice, principal="bob", role="viewer")
+    await alice.next(wire.PresenceChanged, here=())
+    assert (await refused(bob, wire.Presence)).code is ErrorCode.FORBIDDEN
