@@ -103,8 +103,8 @@ class Service:
 
     async def hello(self, session: Session, command: Hello) -> HelloOk:
         """Who we are, who the session is, and what is bounded. `CommandError` ``unauthorized`` where the token that it
-        brings is worth nothing; one that was let in at the door need not bring it again."""
-        if session.admission is None or command.token is not None:
+        brings is worth nothing; one that was let in at the door need not."""
+        if session.admission is None:
             await self.gate.admit(session, command.token)
         server, version = self._identity
         return HelloOk(

@@ -17,7 +17,7 @@ ANYONE = Principal("default", "default")
 class Session:
     """From hello to close. ``principal`` owns what the session creates; ``admission`` is what let it in, None where
     nobody was asked. Once it has ``ended``, commands of it that are under way go on, but nothing may be left behind
-    for it."""
+    for it. ``counted`` is whether it counts among its principal's."""
 
     def __init__(self, outbox: Outbox, principal: Principal = ANYONE) -> None:
         self.id = new_id("s")
@@ -25,3 +25,4 @@ class Session:
         self.admission: Admission | None = None
         self.outbox = outbox
         self.ended = False
+        self.counted = False

@@ -80,8 +80,11 @@ async def test_who_has_left_meanwhile_is_not_inside() -> None:
 
 
 async def closed(session: Session) -> CloseCode:
+    happened = asyncio.Event()
+    session.outbox.on_change = happened.set
     async with asyncio.timeout(10):
-        await session.outbox.wait_closed()
+        while session.outbox.closed is None:
+            await happened.wait()
     assert session.outbox.closed is not None
     return session.outbox.closed[0]
 
