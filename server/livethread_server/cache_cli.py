@@ -97,10 +97,13 @@ def _ask(address: str) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=ASK_SECONDS) as answer:
             figures: dict[str, Any] = json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            said = error.read(400).decode(errors="replace")
+        remedy = f"Put a token into {TOKEN_VARIABLE}." if error.code == 401 else "Try again in a moment."
+        raise SettingsError(f"The server at {address} does not answer {url}: {said}. {remedy}") from None
     except (OSError, ValueError) as error:
-        said = error.read(400).decode(errors="replace") if isinstance(error, urllib.error.HTTPError) else error
-        remedy = f"Put a token into {TOKEN_VARIABLE}" if getattr(error, "code", 0) == 401 else "Try again in a moment"
-        raise SettingsError(f"The server at {address} does not answer {url}: {said}. {remedy}.") from None
+        raise SettingsError(f"The server at {address} does not answer {url}: {error}. Try again in a moment.") from None
     return figures
 
 

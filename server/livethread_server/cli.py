@@ -213,6 +213,8 @@ def _serve(settings: Settings) -> None:
         vocabulary = Vocabulary.load(model.path, _text(settings.chat_template, "chat template"))
         if vocabulary.template_source == "chatml":
             log.warning("%s has no chat template; ChatML is used. Give its own with --chat-template FILE.", model.name)
+        if settings.is_nameless:
+            log.warning("Others are not answered: --host %s is no name. Give theirs with --allow-host.", settings.host)
         with tiers(settings, model.path) as kept, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(settings, partial(App, settings, model, vocabulary, kept), listener))
 

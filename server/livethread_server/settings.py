@@ -25,7 +25,7 @@ _UNITS |= {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ANY_ADDRESS = ("", "0.0.0.0", "::")
-"""Where one listens on all addresses; no Host header of an honest client names them."""
+"""Listening on all addresses; no Host header of an honest client names them."""
 TOKEN_FILE = "tokens.json"
 AuthMode = Literal["none", "token", "jwt"]
 
@@ -95,7 +95,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def address(self) -> str:
         """Where the server is reached, such as ``127.0.0.1:8000``."""
-        return f"{_bracketed(self.host)}:{self.port}"
+        loopback = "[::1]" if ":" in self.host else "127.0.0.1"
+        return f"{self._own_host[0] if self._own_host else loopback}:{self.port}"
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -113,6 +114,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def token_file(self) -> Path:
         """The file of tokens for ``--auth token``."""
         return self.auth_tokens or self.state_dir / TOKEN_FILE
+
+    @property
+    def is_nameless(self) -> bool:
+        """Whether others can reach the server, but call it by no name that it answers to."""
+        return not self._own_host and not self.allow_hosts
 
     @property
     def _own_host(self) -> tuple[str, ...]:

@@ -34,8 +34,11 @@ def test_with_authentication_any_address_may_be_listened_on(auth: AuthMode, host
 def test_listening_everywhere_is_no_name_to_be_called_by(host: str) -> None:
     everywhere = settings(host=host, auth="token", allow_hosts=("chat.lan",))
     assert everywhere.hosts == ("127.0.0.1", "localhost", "[::1]", "chat.lan")
+    assert [settings(host=host, auth="token").is_nameless, everywhere.is_nameless] == [True, False]
+    assert everywhere.address in ("127.0.0.1:8000", "[::1]:8000")
     assert not [origin for origin in everywhere.origins if "0.0.0.0" in origin or "[::]" in origin]
     assert settings(host="10.0.0.5", auth="token").hosts[-1] == "10.0.0.5"
+    assert not settings(host="10.0.0.5", auth="token").is_nameless
 
 
 @pytest.mark.parametrize("keys", [{}, {"jwt_key": Path("key"), "jwt_jwks": "keys.json"}])

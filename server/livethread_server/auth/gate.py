@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterable
 
-from livethread.errors import CloseCode
+from livethread.errors import CloseCode, CommandError
 from livethread.model import Principal
 from livethread_server.auth.admission import TOKEN_CHARACTERS, Admission, Authenticator, unauthorized
 from livethread_server.session import ANYONE, Session
@@ -37,7 +37,12 @@ class Gate:
     async def admit(self, session: Session, token: str | None) -> None:
         """Let a session in as who brings the token. `CommandError` ``unauthorized``; the session stays as it was."""
         if self._auth is not None:
-            admission = await self._admission(token)
+            try:
+                admission = await self._admission(token)
+            except CommandError as error:
+                log.info("session %s is not let in: %s", session.id, error.message)
+                raise
+            log.info("session %s is %r", session.id, admission.principal.id)
             self.leave(session)
             session.principal, session.admission = admission.principal, admission
         self.enter(session)

@@ -28,6 +28,8 @@ class TokenAuth:
         self._stamp = file.stamp()
         self._tokens = {record.digest: record for record in file.read()}
         self._readable = True
+        if not self._tokens:
+            log.warning("Nobody can come in yet. Give out a token with 'livethread token new NAME'.")
 
     async def admit(self, token: str) -> Admission:
         self.refresh()

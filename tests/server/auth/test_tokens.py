@@ -66,6 +66,11 @@ async def test_tokens_given_out_and_revoked_while_the_server_runs_are_heard_of(p
     await refusal(auth, token)
 
 
+def test_a_server_that_nobody_has_a_token_for_says_so(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    TokenAuth(TokenFile(path))
+    assert "livethread token new" in caplog.text
+
+
 async def test_an_expired_token_says_so(path: Path) -> None:
     soon = given_out(path, "alice", time.time() + 60)
     late = given_out(path, "bob", time.time() - 1)
