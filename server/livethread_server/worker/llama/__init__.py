@@ -15,7 +15,7 @@ from livethread_server.worker.llama.context import (
     State,
     loaded,
 )
-from livethread_server.worker.llama.model import LoadFailed, Model, quiet
+from livethread_server.worker.llama.model import LoadFailed, Model, offloads, quiet
 
 __all__ = [
     "LONGEST_CHUNK",
@@ -29,5 +29,6 @@ __all__ = [
     "NoRoom",
     "State",
     "loaded",
+    "offloads",
     "quiet",
 ]
