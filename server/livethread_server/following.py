@@ -98,7 +98,7 @@ class Following:
         if finished.error is None:
             return None
         trouble = self._engine.trouble
-        code = ErrorCode.INTERNAL if trouble is None else ErrorCode.MODEL_UNAVAILABLE
+        code = finished.code or (ErrorCode.INTERNAL if trouble is None else ErrorCode.MODEL_UNAVAILABLE)
         return ErrorBody(code, finished.error, code.retryable)
 
 
