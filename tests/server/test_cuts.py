@@ -139,6 +139,7 @@ async def live_through(house: House, history: list[Step]) -> None:
     others: list[Copy] = []
     for step in (*history, ("say", 1), ("finish", 0)):
         await story.happen(step)
+        house.hub.flush("t")  # a crowd, as they are, hears deltas a little later
         await uncut.listen()
         others += [await back(house, state) for state in uncut.states[-LATE:]]
         await same(others, uncut)
