@@ -221,14 +221,14 @@ def _serve(settings: Settings) -> None:
 
 async def _run(settings: Settings, build: Callable[[], App], listener: socket.socket) -> None:
     app = build()
-    try:
-        server = Server(app, _uvicorn_config(app, settings), settings.drain)
-        with server.heeding_signals():
+    server = Server(app, _uvicorn_config(app, settings), settings.drain)
+    with server.heeding_signals():
+        try:
             await app.start()
             log.info("serving %s on http://%s", app.model, settings.address)
             await server.serve(sockets=[listener])
-    finally:
-        await app.stop()
+        finally:
+            await app.stop()
 
 
 def _uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:
