@@ -44,9 +44,6 @@ from livethread_server.vocabulary import Vocabulary
 from livethread_server.watching import Watching
 from livethread_server.websocket import WebSocketDoor
 
-LANES = 1024
-"""How many threads' turns are kept loaded."""
-
 
 class App:
     """A whole server but its socket: `asgi` is what uvicorn runs between `start` and `stop`."""
@@ -59,7 +56,7 @@ class App:
         self._engine = Engine(_configure(settings, model, context, tiers), queued_runs=settings.queued_runs)
         self._grammars = GrammarCheck(model.path)
         history = HistoryBounds(settings.history_events, settings.history_bytes)
-        hub, lanes = Hub(), Lanes(self._store, LANES, history)
+        hub, lanes = Hub(), Lanes(self._store, settings.loaded_threads, history)
         prompter = Prompter(model.name, vocabulary, self._grammars, context, settings.system_prompt)
         self._runs = Runs(self._store, lanes, hub, self._engine, prompter, instance=new_id("i"))
         residencies = Residencies(hub)
@@ -102,7 +99,8 @@ class App:
             threads=threads,
             listening=listening,
         )
-        self._door = WebSocketDoor(service, settings.outbox_bytes)
+        self.bounds = settings.bounds
+        self._door = WebSocketDoor(service, self.bounds)
         routes = [WebSocketRoute("/v1/ws", self._door.serve), *http_routes(service, webclient_folder())]
         self.asgi: AsgiApp = AccessControl(Starlette(routes=routes), settings.hosts, settings.origins)
 

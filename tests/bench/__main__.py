@@ -26,7 +26,9 @@ from tests.bench import (
     crowd,
     disk,
     equal,
+    fan_out,
     first_token,
+    idle_sessions,
     long_prompt,
     report,
     restart,
@@ -38,8 +40,9 @@ from tests.bench.bench import CONTEXT, SEQUENCES, Bench, Group
 
 ENGINE = (throughput, first_token, long_prompt)
 MEMORY = (ahead, revisit, restart, churn, disk, crowd, equal)
-GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, settle))
-USUAL = tuple(name for module in (*ENGINE, *MEMORY) for name in module.NAMES)
+DOOR = (idle_sessions, fan_out)
+GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, *DOOR, settle))
+USUAL = tuple(name for module in (*ENGINE, *MEMORY, *DOOR) for name in module.NAMES)
 NAMES = (*USUAL, *settle.NAMES)
 
 
