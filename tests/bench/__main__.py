@@ -30,6 +30,7 @@ from tests.bench import (
     first_token,
     idle_sessions,
     long_prompt,
+    reconnect,
     report,
     restart,
     revisit,
@@ -40,7 +41,7 @@ from tests.bench.bench import CONTEXT, SEQUENCES, Bench, Group
 
 ENGINE = (throughput, first_token, long_prompt)
 MEMORY = (ahead, revisit, restart, churn, disk, crowd, equal)
-DOOR = (idle_sessions, fan_out)
+DOOR = (idle_sessions, fan_out, reconnect)
 GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, *DOOR, settle))
 USUAL = tuple(name for module in (*ENGINE, *MEMORY, *DOOR) for name in module.NAMES)
 NAMES = (*USUAL, *settle.NAMES)
