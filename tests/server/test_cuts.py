@@ -45,7 +45,7 @@ class Story:
         self._started = False
 
     async def happen(self, step: Step) -> None:
-        """Do one step and have it told, in however large a crowd; what cannot be now is refused, and changes nothing."""
+        """Do one step and have it told, also to a crowd; what cannot be now is refused, and changes nothing."""
         kind, number = step
         try:
             await self._do(kind, number)
