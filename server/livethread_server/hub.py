@@ -45,8 +45,8 @@ class Hub:
     def __init__(self) -> None:
         self._outboxes: dict[str, dict[Outbox, None]] = {}
         self._threads: dict[Outbox, set[str]] = {}
-        self._pauses: dict[str, _Pause] = {}
         self.on_event: Callable[[Event], None] = _ignore
+        self._pauses: dict[str, _Pause] = {}
 
     def add(self, thread: str, outbox: Outbox) -> None:
         """From now on ``outbox`` gets the events of ``thread``, and nothing that was published before. Adding twice is
@@ -98,17 +98,6 @@ class Hub:
             self.flush(event.thread)
             self._send(event)
 
-    def tell(self, event: Event, outboxes: Iterable[Outbox]) -> None:
-        """Offer ``event`` to these outboxes at once, whether they subscribe to its thread or not."""
-        frames: dict[str, Frame] = {}
-        delta = event if isinstance(event, RunDelta) else None
-        for outbox in outboxes:
-            codec = outbox.codec
-            frame = frames.get(codec.subprotocol)
-            if frame is None:
-                frame = frames[codec.subprotocol] = codec.encode(event)
-            outbox.offer(frame, delta)
-
     def flush(self, thread: str) -> None:
         """Offer what waits of a thread. To be called before a subscriber is told a snapshot, which holds all of it."""
         pause = self._pauses.get(thread)
@@ -144,6 +133,17 @@ class Hub:
 
     def _send(self, event: Event) -> None:
         self.tell(event, self._outboxes[event.thread])
+
+    def tell(self, event: Event, outboxes: Iterable[Outbox]) -> None:
+        """Offer ``event`` to these outboxes, whether they subscribe to its thread or not."""
+        frames: dict[str, Frame] = {}
+        delta = event if isinstance(event, RunDelta) else None
+        for outbox in outboxes:
+            codec = outbox.codec
+            frame = frames.get(codec.subprotocol)
+            if frame is None:
+                frame = frames[codec.subprotocol] = codec.encode(event)
+            outbox.offer(frame, delta)
 
     def _forget(self, thread: str, outbox: Outbox) -> None:
         threads = self._threads.get(outbox, set())

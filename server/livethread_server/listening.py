@@ -57,9 +57,9 @@ class Listening:
             ok = None
             if command.since is not None:
                 ok = await rest(self._store, lane, command.since, session.outbox.codec)
-            # Nothing is awaited from here on, so that no event falls between the snapshot and the rest. Who is
-            # subscribed already has the text so far before a snapshot says that it has.
+            # Who is subscribed already has the text so far before a snapshot says that it has.
             self._hub.flush(lane.id)
+            # Nothing is awaited from here on, so that no event falls between the snapshot and the rest.
             answer(ok or self._whole(lane))
             if not session.ended:
                 self._hub.add(lane.id, session.outbox)

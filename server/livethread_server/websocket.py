@@ -28,6 +28,8 @@ from livethread_server.session import Session
 
 log = logging.getLogger(__name__)
 
+CLOSED_AT_ONCE, CLOSING_BATCHES = 50, 40
+"""How many sockets are closed in one batch at least, and in how many batches all of them at most."""
 PIECE_BYTES = 64 << 10
 """How much is given to the socket at once, as long as it has room."""
 
@@ -77,11 +79,17 @@ class WebSocketDoor:
             gone.set()
             self._leave(session)
 
-    async def close_all(self, code: CloseCode, reason: str) -> None:
-        """Close every socket after what waits for it was sent, and wait for that."""
+    async def close_all(self, code: CloseCode, reason: str, pause: float = 0.0) -> None:
+        """Close every socket after what waits for it was sent, and wait for that. ``pause`` seconds lie between one
+        batch and the next, none of which waits for a slow reader of another."""
         gone = [event.wait() for event in self._open.values()]
-        for outbox in list(self._open):
-            outbox.close(code, reason)
+        outboxes = list(self._open)
+        size = max(CLOSED_AT_ONCE, -(-len(outboxes) // CLOSING_BATCHES))
+        for start in range(0, len(outboxes), size):
+            if start:
+                await asyncio.sleep(pause)
+            for outbox in outboxes[start : start + size]:
+                outbox.close(code, reason)
         await asyncio.gather(*gone)
 
     def enter(self, session: Session) -> None:

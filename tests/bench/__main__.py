@@ -29,6 +29,8 @@ from tests.bench import (
     fan_out,
     first_token,
     idle_sessions,
+    kill_server,
+    kill_worker,
     long_prompt,
     reconnect,
     report,
@@ -41,9 +43,11 @@ from tests.bench.bench import CONTEXT, SEQUENCES, Bench, Group
 
 ENGINE = (throughput, first_token, long_prompt)
 MEMORY = (ahead, revisit, restart, churn, disk, crowd, equal)
+DEATHS = (kill_worker, kill_server)
 DOOR = (idle_sessions, fan_out, reconnect)
-GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, *DOOR, settle))
-USUAL = tuple(name for module in (*ENGINE, *MEMORY, *DOOR) for name in module.NAMES)
+MEASURED = (*ENGINE, *MEMORY, *DOOR, *DEATHS)
+GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*MEASURED, settle))
+USUAL = tuple(name for module in MEASURED for name in module.NAMES)
 NAMES = (*USUAL, *settle.NAMES)
 
 

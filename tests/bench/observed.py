@@ -40,7 +40,7 @@ def observe(path: Path) -> None:
         return event
 
     LiveRun.start = noted  # type: ignore[assignment, method-assign]
-    LiveRun.extend = extended  # type: ignore[method-assign]
+    LiveRun.extend = extended  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":
