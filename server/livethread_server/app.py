@@ -95,6 +95,7 @@ class App:
             residencies=residencies,
             listening=listening,
             watching=self._watching,
+            most=settings.threads_per_principal,
         )
         service = Service(
             store=self._store,
