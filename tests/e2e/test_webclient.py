@@ -371,11 +371,68 @@ def test_what_the_model_says_never_runs(page: Page) -> None:
     assert page.evaluate("window.ran") is None
 
 
+ATTACKS = (
+    "<svg onload=window.ran=1></svg>",
+    '<iframe srcdoc="<script>parent.ran=1</script>"></iframe>',
+    "<details open ontoggle=window.ran=1><summary>x</summary></details>",
+    "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=x onerror=window.ran=1&gt;'>",
+    "<style>@import '//example.org/x.css'</style><base href=//example.org><meta http-equiv=refresh content='0;//x'>",
+    "<form action=javascript:window.ran=1><button>x</button></form>",
+    "<javascript:window.ran=1>",
+    "[x](JaVaScRiPt:window.ran=1) [x](java\tscript:window.ran=1) [x](&#106;avascript:window.ran=1)",
+    "[x](data:text/html,<script>window.ran=1</script>) [x](vbscript:x) [x](//example.org) [x](/v1/ws)",
+    "[x][y]\n\n[y]: javascript:window.ran=1 'title'",
+    "[x](https://example.org '\" onmouseover=\"window.ran=1')",
+    '![" onerror="window.ran=1](https://example.org/x.png)',
+    '```"><img src=x onerror=window.ran=1>\n<img src=x onerror=window.ran=1>\n```',
+    '| <img src=x onerror=window.ran=1> |\n|:-"onload=x-:|\n| <script>window.ran=1</script> |',
+    "# <img src=x onerror=window.ran=1>\n\n- [ ] <input autofocus onfocus=window.ran=1>",
+    '`<img src=x onerror=window.ran=1>` <https://example.org/"onclick=window.ran=1>',
+)
+
+HARMFUL = """() => [...document.querySelectorAll('[data-testid=message] .message-text *')].filter((element) =>
+  /^(script|style|img|svg|math|iframe|object|embed|form|base|meta|link|details|template)$/i.test(element.localName)
+  || [...element.attributes].some(({ name, value }) =>
+    /^(on|style|src|form|id$|name$|xlink)/i.test(name) || (name === 'href' && !/^(https?:|mailto:)/i.test(value)))
+).map((element) => element.outerHTML)"""
+
+
+def test_no_known_way_to_smuggle_a_script_into_markdown_works(page: Page) -> None:
+    turns = [turn for attack in ATTACKS for turn in (attack, attack)]
+    thread_with(page, "smuggled", SHORT, *turns, title="<img src=x onerror=window.ran=1>")
+    expect(messages(page)).to_have_count(len(turns))
+    assert page.evaluate(HARMFUL) == []
+    expect(item(page, "smuggled")).to_contain_text("<img src=x onerror=window.ran=1>")
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.ran") is None
+
+
+WITHOUT_SANITISER = """async () => {
+  let seen = 0;
+  const told = new Promise((resolve) => addEventListener("securitypolicyviolation", () => ++seen === 2 && resolve()));
+  const ways = [
+    () => { document.body.innerHTML = "<b>x</b>" },
+    () => { document.createElement("script").text = "window.ran = 1" },
+  ];
+  const errors = ways.map((way) => { try { way(); return "" } catch (error) { return error.message } });
+  await told;
+  return errors;
+}"""
+
+
+def test_text_becomes_elements_through_the_sanitiser_or_not_at_all(page: Page, complaints: list[str]) -> None:
+    errors = page.evaluate(WITHOUT_SANITISER)
+    assert ["Trusted" in error for error in errors] == [True, True]
+    assert [one for one in complaints if not re.search("trusted-?types|Trusted", one)] == []
+    complaints.clear()
+
+
 def test_the_policy_leaves_scripts_no_way_in(page: Page, server: ServerProcess) -> None:
     response = page.request.get(server.url)
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self'" in policy
+    assert "connect-src 'self';" in policy
     assert "unsafe" not in policy
 
 

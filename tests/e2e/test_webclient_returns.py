@@ -146,7 +146,7 @@ def test_a_lost_connection_says_when_it_comes_back_and_keeps_what_is_typed(page:
     page.get_by_test_id("composer").fill("Half a thought")
     for _ in range(6):
         page.clock.run_for(1000)
-    expect(page.get_by_test_id("banner")).to_have_text(re.compile(r"The connection is lost\. Reconnecting in \d+ s\."))
+    expect(page.get_by_test_id("banner")).to_have_text(re.compile(r"Connection lost\. Reconnecting in \d+ s\."))
     expect(page.get_by_test_id("send")).to_be_disabled()
     expect(messages(page)).to_have_count(2)
     wire.closed = False

@@ -63,7 +63,7 @@ function Writing() {
         onKeyDown={onKeyDown}
       />
       {run && (
-        <IconButton label="Stop (Esc)" testId="stop" class="stop" onClick={() => void orSay(cancel(run))}>
+        <IconButton label="Stop (Esc)" testId="stop" class="stop" disabled={status.value.kind !== "open"} onClick={() => void orSay(cancel(run))}>
           <Stop />
         </IconButton>
       )}

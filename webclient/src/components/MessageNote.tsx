@@ -17,7 +17,7 @@ export function MessageNote({ message, run, error, dropped, silent }: Props) {
   return (
     <>
       {dropped > 0 && (
-        <p class="message-note" data-testid="dropped">
+        <p class="message-note left-out" data-testid="dropped">
           {leftOut(dropped)}
         </p>
       )}

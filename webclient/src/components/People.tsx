@@ -16,7 +16,7 @@ export function People() {
         <Face key={person.id} person={person} />
       ))}
       {hidden > 0 && (
-        <li class="face" title={`${hidden} more`}>
+        <li class="face more" title={`${hidden} more`}>
           +{hidden > 99 ? "99" : hidden}
         </li>
       )}
@@ -31,7 +31,6 @@ function Face({ person }: { person: Person }) {
     <li class="face" data-testid="person" data-self={self} data-typing={typing} title={about}>
       <span aria-hidden="true">{self ? <Window /> : initialsOf(name)}</span>
       <span class="visually-hidden">{about}</span>
-      {typing && <Dots />}
     </li>
   );
 }

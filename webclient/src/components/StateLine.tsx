@@ -56,7 +56,7 @@ function Countdown() {
 
 function sentenceOf(now: Status): string {
   if (now.kind === "connecting") return "Connecting to the server…";
-  if (now.kind === "lost") return navigator.onLine ? "The connection is lost." : "This device is offline.";
+  if (now.kind === "lost") return navigator.onLine ? "Connection lost." : "This device is offline.";
   if (now.kind === "open") return "";
   const why = now.reason ? `: ${now.reason.replace(/\.$/, "")}` : "";
   return `The server ended this session and asked this page not to come back (${now.code}${why}).`;
