@@ -15,7 +15,7 @@ export const askedIn = signal<{ why: string | null } | null>(null);
 const UNAUTHORIZED = 4500;
 const openedHandlers = new Set<() => void>();
 const eventHandlers = new Set<(event: Event) => void>();
-const forbiddenHandlers = new Set<(type: CommandType, thread: string) => void>();
+const forbiddenHandlers = new Set<(thread: string, role: string | null) => void>();
 
 const connection = new Connection(
   socketUrl(),
@@ -42,7 +42,7 @@ export async function call<K extends CommandType>(type: K, fields: Commands[K]["
     return await connection.call(type, fields);
   } catch (error) {
     const forbidden = error instanceof CommandError && error.code === "forbidden" && "thread" in fields;
-    if (forbidden) for (const handle of forbiddenHandlers) handle(type, fields.thread);
+    if (forbidden) for (const handle of forbiddenHandlers) handle(fields.thread, error.role);
     throw error;
   }
 }
@@ -56,8 +56,8 @@ export function onEvent(handle: (event: Event) => void): void {
   eventHandlers.add(handle);
 }
 
-/** Be told which commands the server does not let this reader give, and on which thread. */
-export function onForbidden(handle: (type: CommandType, thread: string) => void): void {
+/** Be told of threads on which this reader asked for more than his role allows. */
+export function onForbidden(handle: (thread: string, role: string | null) => void): void {
   forbiddenHandlers.add(handle);
 }
 

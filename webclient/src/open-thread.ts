@@ -7,7 +7,6 @@ import { attend, leaveCompany } from "./presence";
 import { forgetRights } from "./rights";
 import { route } from "./route";
 import { fromSnapshot, isUnfinished, reduce, resumed, sinceOf, type ThreadView, withOlder, withPositions } from "./thread";
-import { threads } from "./thread-list";
 import { say } from "./toast";
 import type { Event, Since, Subscribed } from "./wire";
 
@@ -43,7 +42,6 @@ export function watchRoute(): void {
     if (route.value) void subscribe(route.value);
   });
   onEvent(take);
-  effect(followList);
 }
 
 /** Show nothing any more: whoever comes next may be somebody else. */
@@ -112,14 +110,6 @@ function take(event: Event): void {
   if (FREQUENT.has(event.type)) view.showSoon(next);
   else view.show(next);
   if (next.stale && !before.stale) recover(event.thread);
-}
-
-/** Where a context went during a cut, no event of the thread tells, but the list does. */
-function followList(): void {
-  const { latest } = view;
-  const residency = threads.value?.find(({ id }) => id === latest?.thread.id)?.residency;
-  if (!latest || !residency || residency === latest.thread.residency) return;
-  view.show({ ...latest, thread: { ...latest.thread, residency } });
 }
 
 /** An event was missed. Asked for at most once a second, so that a broken server is not hammered. */

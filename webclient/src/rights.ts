@@ -1,24 +1,22 @@
 import { signal } from "@preact/signals";
 import { hello, onForbidden } from "./client";
-import type { CommandType, Thread } from "./wire";
+import type { Thread } from "./wire";
 
 /** What a reader may do with a thread; each holds the ones before it. */
 export type Right = "read" | "write" | "own";
 
-/** What the server has not refused, of threads that belong to others. It tells roles in no other way. */
-const left = signal<Record<string, Right>>({});
-
-const WRITING = new Set<CommandType>(["mutate", "generate", "draft", "presence"]);
+/** Of threads that belong to others, what a refusal told. The server tells roles in no other way. */
+const told = signal<Record<string, Right>>({});
 
 export function watchRights(): void {
-  onForbidden((type, thread) => {
-    const right = WRITING.has(type) ? "read" : "write";
-    if (left.peek()[thread] !== "read") left.value = { ...left.peek(), [thread]: right };
+  onForbidden((thread, role) => {
+    if (role === "viewer") told.value = { ...told.peek(), [thread]: "read" };
+    if (role === "participant") told.value = { ...told.peek(), [thread]: "write" };
   });
 }
 
 export function rightOn(thread: Thread): Right {
-  return isOwn(thread) ? "own" : (left.value[thread.id] ?? "own");
+  return isOwn(thread) ? "own" : (told.value[thread.id] ?? "own");
 }
 
 export function isOwn(thread: Thread): boolean {
@@ -27,6 +25,6 @@ export function isOwn(thread: Thread): boolean {
 
 /** A role may have changed: find out anew. */
 export function forgetRights(thread: string): void {
-  const { [thread]: _, ...others } = left.peek();
-  left.value = others;
+  const { [thread]: _, ...others } = told.peek();
+  told.value = others;
 }

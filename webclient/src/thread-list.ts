@@ -64,7 +64,8 @@ export function clearThreads(): void {
 
 async function watch(): Promise<void> {
   meanwhile = [];
-  await call("watch", {});
+  // A list that does not follow is better than none.
+  await call("watch", {}).catch(unlessCut);
   await readOn([], null, Math.max(PAGE, threads.peek()?.length ?? 0));
 }
 
