@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import tomllib
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from livethread_server import options
 from livethread_server.app import App
 from livethread_server.cache_cli import cache
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
+from livethread_server.serving import Server
 from livethread_server.settings import Settings, SettingsError, byte_size
 from livethread_server.state_folder import default_state_dir, state_folder
 from livethread_server.tiers import tiers
@@ -33,8 +33,8 @@ from livethread_server.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
-GRACE_SECONDS = 30
-"""How long a shutdown waits for what is under way."""
+GRACE_SECONDS = 5
+"""How long a shutdown waits for connections to end, behind the draining of runs."""
 
 cli = typer.Typer(
     name="livethread",
@@ -95,15 +95,20 @@ def serve(
     store: options.StoreUrl = "sqlite",
     chat_template: options.ChatTemplate = None,
     system_prompt: options.SystemPrompt = None,
-    layout: options.LayoutName = "split",
-    flash_attention: options.FlashAttention = False,
+    layout: options.LayoutName = "auto",
+    flash_attention: options.FlashAttention = None,
     repack: options.Repack = True,
     threads: options.Threads = 0,
     gpu_layers: options.GpuLayers = 0,
     step_ms: options.StepMs = 100.0,
+    watchdog: options.Watchdog = 60.0,
     queued_runs: options.QueuedRuns = 64,
     subscriptions: options.Subscriptions = 256,
     outbox_bytes: options.OutboxBytes = 1 << 20,
+    on_restart: options.OnRestartChoice = "resume",
+    drain: options.Drain = 20.0,
+    history_events: options.HistoryEvents = 128,
+    history_bytes: options.HistoryBytes = 1 << 16,
     allow_host: options.AllowHost = None,
     allow_origin: options.AllowOrigin = None,
     log_level: options.LogLevel = "info",
@@ -133,9 +138,14 @@ def serve(
             threads=threads,
             gpu_layers=gpu_layers,
             step_ms=step_ms,
+            watchdog=watchdog,
             queued_runs=queued_runs,
             subscriptions=subscriptions,
             outbox_bytes=outbox_bytes,
+            on_restart=on_restart,
+            drain=drain,
+            history_events=history_events,
+            history_bytes=history_bytes,
             allow_hosts=tuple(allow_host or ()),
             allow_origins=tuple(allow_origin or ()),
         )
@@ -159,37 +169,13 @@ def _serve(settings: Settings) -> None:
 async def _run(settings: Settings, build: Callable[[], App], listener: socket.socket) -> None:
     app = build()
     try:
-        await app.start()
-        server = _Server(app, _uvicorn_config(app, settings))
-        log.info("serving %s on http://%s", app.model, settings.address)
-        await server.serve(sockets=[listener])
+        server = Server(app, _uvicorn_config(app, settings), settings.drain)
+        with server.heeding_signals():
+            await app.start()
+            log.info("serving %s on http://%s", app.model, settings.address)
+            await server.serve(sockets=[listener])
     finally:
         await app.stop()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, ending with 0 on a signal (it would raise the signal again) and with our close code."""
-
-    def __init__(self, app: App, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._app = app
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Ask for an orderly end on SIGINT and SIGTERM."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close every WebSocket with 4001 before uvicorn would with a code of its own."""
-        await self._app.close_sockets()
-        await super().shutdown(sockets)
 
 
 def _uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:

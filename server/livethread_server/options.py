@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from livethread_server.engine.wire import Layout
+from livethread_server.settings import OnRestart
 
 
 def _option(name: str, **more: Any) -> Any:
@@ -59,8 +60,13 @@ StoreUrl = Annotated[str, _option("store", help="Where threads are kept: 'sqlite
 ChatTemplate = Annotated[
     Path | None, _option("chat-template", help="A Jinja chat template to use instead of the model's own.")
 ]
-LayoutName = Annotated[Layout, _option("layout", help="The KV cache's layout; split is the fast one on CPU.")]
-FlashAttention = Annotated[bool, _option("flash-attention/--no-flash-attention", help="Use flash attention.")]
+LayoutName = Annotated[
+    Layout, _option("layout", help="The KV cache's layout; auto is split on a CPU and unified on a GPU.")
+]
+FlashAttention = Annotated[
+    bool | None,
+    _option("flash-attention/--no-flash-attention", help="Flash attention; unless said, on a GPU only."),
+]
 Repack = Annotated[
     bool,
     _option("repack/--no-repack", help="Try llama.cpp's repacked weights first, which do not work on some machines."),
@@ -71,6 +77,10 @@ GpuLayers = Annotated[
 ]
 StepMs = Annotated[
     float, _option("step-ms", min=5, max=10_000, help="Milliseconds one step of the engine should take.")
+]
+Watchdog = Annotated[
+    float,
+    _option("watchdog", min=2, max=86_400, help="Seconds of silence after which a busy engine is started again."),
 ]
 QueuedRuns = Annotated[
     int, _option("queued-runs", min=0, max=100_000, help="Runs that may wait; more get 'queue_full'.")
@@ -86,6 +96,20 @@ OutboxBytes = Annotated[
         max=1 << 30,
         help="Bytes that may wait for one reader until it is closed.",
     ),
+]
+OnRestartChoice = Annotated[
+    OnRestart,
+    _option("on-restart", help="Runs that a crash left behind: go on with them, or keep the text they have."),
+]
+Drain = Annotated[
+    float, _option("drain", min=0, max=86_400, help="Seconds that runs may take to finish after SIGTERM.")
+]
+HistoryEvents = Annotated[
+    int,
+    _option("history-events", min=0, max=512, help="A thread's newest events in memory, for those who come back."),
+]
+HistoryBytes = Annotated[
+    int, _option("history-bytes", min=0, max=1 << 20, help="Bytes of them, for each thread in use.")
 ]
 AllowHost = Annotated[list[str] | None, _option("allow-host", help="Another Host name to answer to. May be repeated.")]
 AllowOrigin = Annotated[

@@ -8,12 +8,15 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
 from livethread.errors import LivethreadError
 from livethread.model import MESSAGE_BYTES
 from livethread_server.engine.wire import Layout
+
+OnRestart = Literal["resume", "keep"]
 
 _UNITS = {"": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 _UNITS |= {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -44,14 +47,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     chat_template: Path | None
     system_prompt: str
     layout: Layout
-    flash_attention: bool
+    flash_attention: bool | None
     repack: bool
     threads: int
     gpu_layers: int
     step_ms: float
+    watchdog: float
     queued_runs: int
     subscriptions: int
     outbox_bytes: int
+    on_restart: OnRestart
+    drain: float
+    history_events: int
+    history_bytes: int
     allow_hosts: tuple[str, ...]
     allow_origins: tuple[str, ...]
 

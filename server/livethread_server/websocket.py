@@ -30,6 +30,8 @@ BYTES_IN_FLIGHT = 32 << 20
 """How many bytes of frames those commands may have come in."""
 CLOSE_SECONDS = 5.0
 """How long what still waits may take to be written before the socket is closed."""
+CLOSED_AT_ONCE, CLOSING_BATCHES = 50, 40
+"""How many sockets are closed in one batch at least, and in how many batches all of them at most."""
 REASON_BYTES = 123
 """The longest reason a close frame can hold (RFC 6455, 5.5)."""
 
@@ -56,11 +58,17 @@ class WebSocketDoor:
             gone.set()
             self._service.leave(session)
 
-    async def close_all(self, code: CloseCode, reason: str) -> None:
-        """Close every socket after what waits for it was sent, and wait for that."""
+    async def close_all(self, code: CloseCode, reason: str, pause: float = 0.0) -> None:
+        """Close every socket after what waits for it was sent, and wait for that. ``pause`` seconds lie between one
+        batch and the next, none of which waits for a slow reader of another."""
         gone = [event.wait() for event in self._open.values()]
-        for outbox in list(self._open):
-            outbox.close(code, reason)
+        outboxes = list(self._open)
+        size = max(CLOSED_AT_ONCE, -(-len(outboxes) // CLOSING_BATCHES))
+        for start in range(0, len(outboxes), size):
+            if start:
+                await asyncio.sleep(pause)
+            for outbox in outboxes[start : start + size]:
+                outbox.close(code, reason)
         await asyncio.gather(*gone)
 
 

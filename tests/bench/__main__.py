@@ -27,6 +27,8 @@ from tests.bench import (
     disk,
     equal,
     first_token,
+    kill_server,
+    kill_worker,
     long_prompt,
     report,
     restart,
@@ -38,8 +40,9 @@ from tests.bench.bench import CONTEXT, SEQUENCES, Bench, Group
 
 ENGINE = (throughput, first_token, long_prompt)
 MEMORY = (ahead, revisit, restart, churn, disk, crowd, equal)
-GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, settle))
-USUAL = tuple(name for module in (*ENGINE, *MEMORY) for name in module.NAMES)
+DEATHS = (kill_worker, kill_server)
+GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, *DEATHS, settle))
+USUAL = tuple(name for module in (*ENGINE, *MEMORY, *DEATHS) for name in module.NAMES)
 NAMES = (*USUAL, *settle.NAMES)
 
 

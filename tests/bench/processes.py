@@ -30,14 +30,13 @@ class Note(Struct, frozen=True):
 class Server(ServerProcess):
     """The real server, observed."""
 
-    def start(self) -> None:
-        """Start and wait until a generation would work."""
+    def launch(self) -> None:
+        """Start and wait for nothing."""
         command = [sys.executable, "-m", "tests.bench.observed", "serve", "--port", str(self.port)]
         command += ["--state-dir", str(self.folder / "state"), *self._flags]
         environment = {**os.environ, NOTES: str(self._notes)}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
-        self.wait_healthy()
 
     @property
     def _notes(self) -> Path:

@@ -164,6 +164,19 @@ async def test_shutting_down_sends_what_waits_and_closes_with_4001(doors: OpenHo
         assert await closed(client.socket) == (4001, "The server shuts down. Connect again in a moment.")
 
 
+async def test_sockets_are_closed_in_batches_and_a_batch_waits_for_no_reader(
+    doors: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "CLOSED_AT_ONCE", 1)
+    async with connected(doors.ws_url) as first, connected(doors.ws_url) as second, connected(doors.ws_url) as third:
+        clients = [first, second, third]
+        for client in clients:
+            await client.ask("ping")
+        closing = asyncio.create_task(doors.door.close_all(CloseCode.SHUTDOWN, "Bye.", pause=0.001))
+        assert [await closed(client.socket) for client in clients] == [(4001, "Bye.")] * 3
+        await closing
+
+
 async def test_a_command_under_way_is_carried_out_though_its_socket_closes(doors: OpenHouse) -> None:
     watcher = await doors.house.listener("default")
     async with doors.house.lanes.hold("t", None):
