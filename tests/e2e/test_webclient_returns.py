@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.browser import (
     SHORT,
     NewPage,
     item,
+    letters,
     messages,
     open_thread,
     say,
@@ -22,6 +24,7 @@ from tests.browser import (
     text_of,
     thread_with,
 )
+from tests.serving import ServerProcess
 
 SOCKET = re.compile(r"/v1/ws$")
 FOREVER = 3600_000
@@ -166,6 +169,22 @@ def test_a_close_that_means_do_not_come_back_is_final_and_says_why(page: Page, w
     assert wire.sockets == before
     page.get_by_test_id("retry").click()
     connected(page)
+
+
+def test_a_reply_survives_the_death_of_the_server(page: Page, server: ServerProcess, complaints: list[str]) -> None:
+    thread_with(page, "killed", {"max_tokens": 150, "temperature": 0})
+    say(page, "Tell a story.")
+    streams(page)
+    server.stop(signal.SIGKILL)
+    expect(page.get_by_test_id("banner")).to_be_visible()
+    before = letters(text_of(messages(page, "assistant")))
+    states(page, "done", "streaming")
+    server.start()
+    states(page, "done", "done")
+    expect(page.get_by_test_id("banner")).to_have_count(0)
+    assert letters(text_of(messages(page, "assistant"))).startswith(before[:-4])
+    assert [one for one in complaints if "ERR_CONNECTION_REFUSED" not in one] == []
+    complaints.clear()
 
 
 # Two tabs
