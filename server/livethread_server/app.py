@@ -45,9 +45,6 @@ from livethread_server.vocabulary import Vocabulary
 from livethread_server.watching import Watching
 from livethread_server.websocket import WebSocketDoor
 
-LANES = 1024
-"""How many threads' turns are kept loaded."""
-
 
 class App:
     """A whole server but its socket: `asgi` is what uvicorn runs between `start` and `stop`."""
@@ -63,7 +60,7 @@ class App:
         )
         self._grammars = GrammarCheck(model.path)
         history = HistoryBounds(settings.history_events, settings.history_bytes)
-        hub, lanes = Hub(), Lanes(self._store, LANES, history)
+        hub, lanes = Hub(), Lanes(self._store, settings.loaded_threads, history)
         prompter = Prompter(model.name, vocabulary, self._grammars, context, settings.system_prompt)
         self._runs = Runs(self._store, lanes, hub, self._engine, prompter, instance=new_id("i"))
         residencies = Residencies(hub)
@@ -106,7 +103,8 @@ class App:
             threads=threads,
             listening=listening,
         )
-        self._door = WebSocketDoor(service, settings.outbox_bytes)
+        self.bounds = settings.bounds
+        self._door = WebSocketDoor(service, self.bounds)
         routes = [WebSocketRoute("/v1/ws", self._door.serve), *http_routes(service, webclient_folder())]
         self.asgi: AsgiApp = AccessControl(Starlette(routes=routes), settings.hosts, settings.origins)
 

@@ -20,13 +20,13 @@ import uvicorn
 import uvloop
 
 from livethread.errors import LivethreadError
-from livethread.model import FRAME_BYTES
 from livethread_server import options
 from livethread_server.app import App
 from livethread_server.cache_cli import cache
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
 from livethread_server.serving import Server
 from livethread_server.settings import Settings, SettingsError, byte_size
+from livethread_server.sockets import protocols
 from livethread_server.state_folder import default_state_dir, state_folder
 from livethread_server.tiers import tiers
 from livethread_server.vocabulary import Vocabulary
@@ -109,6 +109,20 @@ def serve(
     drain: options.Drain = 20.0,
     history_events: options.HistoryEvents = 128,
     history_bytes: options.HistoryBytes = 1 << 16,
+    sockets: options.Sockets = 10_000,
+    sessions_per_principal: options.SessionsPerPrincipal = 10_000,
+    head_bytes: options.HeadBytes = 32 << 10,
+    request_seconds: options.RequestSeconds = 20.0,
+    hello_seconds: options.HelloSeconds = 10.0,
+    ping_seconds: options.PingSeconds = 15.0,
+    pong_seconds: options.PongSeconds = 10.0,
+    slow_seconds: options.SlowSeconds = 5.0,
+    close_seconds: options.CloseSeconds = 5.0,
+    commands_in_flight: options.CommandsInFlight = 1024,
+    bytes_in_flight: options.BytesInFlight = 32 << 20,
+    message_rate: options.MessageRate = 200.0,
+    message_burst: options.MessageBurst = 2000,
+    loaded_threads: options.LoadedThreads = 1024,
     allow_host: options.AllowHost = None,
     allow_origin: options.AllowOrigin = None,
     log_level: options.LogLevel = "info",
@@ -146,6 +160,20 @@ def serve(
             drain=drain,
             history_events=history_events,
             history_bytes=history_bytes,
+            sockets=sockets,
+            sessions_per_principal=sessions_per_principal,
+            head_bytes=head_bytes,
+            request_seconds=request_seconds,
+            hello_seconds=hello_seconds,
+            ping_seconds=ping_seconds,
+            pong_seconds=pong_seconds,
+            slow_seconds=slow_seconds,
+            close_seconds=close_seconds,
+            commands_in_flight=commands_in_flight,
+            bytes_in_flight=bytes_in_flight,
+            message_rate=message_rate,
+            message_burst=message_burst,
+            loaded_threads=loaded_threads,
             allow_hosts=tuple(allow_host or ()),
             allow_origins=tuple(allow_origin or ()),
         )
@@ -185,12 +213,9 @@ def _uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:
         port=settings.port,
         lifespan="off",
         log_config=None,
-        access_log=False,
         server_header=False,
-        ws="websockets-sansio",
-        ws_max_size=FRAME_BYTES,
-        ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        **protocols(app.bounds),
     )
 
 

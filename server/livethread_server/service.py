@@ -94,7 +94,7 @@ class Service:
         """What is where, and what it was good for. `CommandError` where the engine cannot be asked."""
         return await self._contexts.stats()
 
-    def hello(self, session: Session) -> HelloOk:
+    def hello(self, session: Session, command: wire.Hello) -> HelloOk:
         """Who we are, who the session is, and what is bounded."""
         server, version = self._identity
         return HelloOk(

@@ -47,6 +47,11 @@ class Server(ServerProcess):
         notes = [msgspec.json.decode(line, type=Note) for line in self._notes.read_bytes().splitlines()]
         return {note.run: note for note in notes}
 
+    def tokens(self, run: str) -> dict[int, float]:
+        """When the deltas of a run left the engine process, by the position of their first token."""
+        lines = (line.split() for line in self._notes.with_suffix(".tokens").read_text().splitlines())
+        return {int(start): float(at) for of, start, at in lines if of == run}
+
     def processes(self) -> dict[str, psutil.Process]:
         """Its own process and the engine's."""
         engine = self.engine()
