@@ -89,6 +89,13 @@ def invitation(page: Page, role: str) -> str:
     return address
 
 
+def give(page: Page, name: str, role: str) -> None:
+    """Give somebody a role in the share dialog that is open."""
+    page.get_by_test_id("share-principal").fill(name)
+    page.get_by_test_id("share-role").select_option(role)
+    page.get_by_test_id("share-give").click()
+
+
 def test_nobody_comes_in_without_a_token_and_with_one_everything_works(visit: Visit, tokens: dict[str, str]) -> None:
     page = visit()
     expect(page.get_by_test_id("sign-in-about")).to_contain_text("until you close this tab")
@@ -178,18 +185,23 @@ def test_a_role_is_given_by_name_and_taken_away_again(visit: Visit, tokens: dict
     ada, bob = visit("ada"), visit("bob")
     thread_of(ada, tokens["ada"], "by-name")
     ada.get_by_test_id("share").click()
-    ada.get_by_test_id("share-principal").fill("bob")
-    ada.get_by_test_id("share-give").click()
+    give(ada, "bob", "participant")
     expect(ada.get_by_test_id("share-done")).to_have_text("bob may read and write now.")
     item(bob, "by-name").get_by_role("link").click()
     expect(messages(bob)).to_have_count(2)
     bob.get_by_test_id("composer").fill("Half a thought")
-    ada.get_by_test_id("share-role").select_option("none")
-    ada.get_by_test_id("share-give").click()
+    give(ada, "bob", "none")
     expect(bob.get_by_text("is no longer shared with you")).to_be_visible()
     expect(bob.get_by_test_id("composer")).to_have_value("Half a thought")
     expect(bob.get_by_test_id("send")).to_be_disabled()
     expect(item(bob, "by-name")).to_have_count(0)
+    give(ada, "bob", "viewer")
+    expect(bob.get_by_text("is no longer shared with you")).to_have_count(0)
+    expect(bob.get_by_test_id("read-only")).to_be_visible()
+    give(ada, "bob", "participant")
+    expect(bob.get_by_test_id("composer")).to_have_value("Half a thought")
+    bob.get_by_test_id("send").click()
+    states(ada, *["done"] * 4)
 
 
 def test_an_invitation_that_was_revoked_lets_nobody_in(visit: Visit, tokens: dict[str, str]) -> None:

@@ -4,7 +4,9 @@ import { Unanswered } from "./unanswered";
 import type { Commands, CommandType, Event, Hello, Reply } from "./wire";
 
 const SUBPROTOCOL = "livethread.v1.json";
+const RATE = 4013;
 const UNAUTHORIZED = 4500;
+const FORBIDDEN = 4507;
 const TOO_BIG = 1009;
 const HANDSHAKE_MS = 10_000;
 /** A dead network is noticed after at most the sum of these two. */
@@ -96,7 +98,7 @@ export class Connection {
       const hello = await this.send("hello", { client: "livethread-web", protocol: 1, ...(token && { token }) });
       this.welcome(hello);
     } catch (error) {
-      if (error instanceof CommandError) this.ended(UNAUTHORIZED, error.message);
+      if (error instanceof CommandError) this.ended(closeOf(error), error.message);
     }
   }
 
@@ -172,4 +174,10 @@ export class Connection {
     this.status = status;
     this.listener.status(status);
   }
+}
+
+/** The close that a refused hello amounts to. */
+function closeOf(error: CommandError): number {
+  if (error.code === "unauthorized") return UNAUTHORIZED;
+  return error.retryable ? RATE : FORBIDDEN;
 }

@@ -3,6 +3,7 @@ import type { ErrorBody } from "./wire";
 /** The server refused a command; `message` is the server's own sentence. */
 export class CommandError extends Error {
   readonly code: string;
+  readonly retryable: boolean;
   /** The field of the command that the refusal speaks of. */
   readonly field: string | null;
   /** What role the reader has, where it does not suffice. */
@@ -12,6 +13,7 @@ export class CommandError extends Error {
     super(body.message);
     this.name = "CommandError";
     this.code = body.code;
+    this.retryable = body.retryable;
     this.field = textOf(body.details?.["field"]);
     this.role = textOf(body.details?.["role"]);
   }

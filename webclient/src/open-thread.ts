@@ -4,7 +4,7 @@ import { CommandError, sentenceOf } from "./errors";
 import { Framed } from "./framed";
 import { invited, takeUp } from "./invite";
 import { attend, leaveCompany } from "./presence";
-import { forgetRights } from "./rights";
+import { forgetRights, isRefused } from "./rights";
 import { route } from "./route";
 import { fromSnapshot, isUnfinished, reduce, resumed, sinceOf, type ThreadView, withOlder, withPositions } from "./thread";
 import { say } from "./toast";
@@ -103,6 +103,7 @@ async function askPositions(id: string): Promise<void> {
 }
 
 function take(event: Event): void {
+  if (event.type === "thread.created" && event.thread === route.peek()) letIn(event.thread);
   const before = view.latest;
   if (before?.thread.id !== event.thread) return;
   const next = reduce(before, event);
@@ -110,6 +111,14 @@ function take(event: Event): void {
   if (FREQUENT.has(event.type)) view.showSoon(next);
   else view.show(next);
   if (next.stale && !before.stale) recover(event.thread);
+}
+
+/** To a reader a thread is new also where a role on it was given to him, first or instead of another one. */
+function letIn(id: string): void {
+  if (subscribed !== id || view.latest?.gone) return void subscribe(id);
+  if (!isRefused(id)) return;
+  forgetRights(id);
+  attend(id);
 }
 
 /** An event was missed. Asked for at most once a second, so that a broken server is not hammered. */

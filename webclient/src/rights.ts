@@ -23,6 +23,11 @@ export function isOwn(thread: Thread): boolean {
   return thread.owner === hello.value?.principal.id;
 }
 
+/** Whether the server has refused something on a thread. */
+export function isRefused(thread: string): boolean {
+  return thread in told.peek();
+}
+
 /** A role may have changed: find out anew. */
 export function forgetRights(thread: string): void {
   const { [thread]: _, ...others } = told.peek();

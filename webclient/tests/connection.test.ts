@@ -209,8 +209,19 @@ describe("a close that means do not come back", () => {
     const error = { code: "unauthorized", message: "Who are you?", retryable: false };
     FakeSocket.last.say({ type: "reply", id: 1, error });
     await vi.advanceTimersByTimeAsync(0);
-    expect(statuses.at(-1)).toMatchObject({ kind: "refused", reason: "Who are you?" });
+    expect(statuses.at(-1)).toEqual({ kind: "refused", code: 4500, reason: "Who are you?" });
   });
+
+  test.each([["rate_limited", true, "lost"], ["bad_request", false, "refused"]])(
+    "a hello that is refused as %s asks nobody for a token",
+    async (code, retryable, kind) => {
+      FakeSocket.last.onopen?.();
+      FakeSocket.last.say({ type: "reply", id: 1, error: { code, message: "No.", retryable } });
+      await vi.advanceTimersByTimeAsync(0);
+      expect(statuses.at(-1)).toMatchObject({ kind });
+      expect(statuses.at(-1)).not.toMatchObject({ code: 4500 });
+    },
+  );
 
   test("is what leaving is", async () => {
     await FakeSocket.last.accept();
