@@ -55,7 +55,7 @@ DOORS = {
     "sqlalchemy": {"store/sql"},
     "aiosqlite": {"store/sql"},
     "msgpack": {"codec", "engine/wire"},
-    "websockets": {"client"},
+    "websockets": {"session"},
 }
 """Which modules, or folders of modules, may import a library."""
 
@@ -128,6 +128,12 @@ def test_the_protocol_is_a_chain_that_touches_nothing(name: str) -> None:
 def test_a_replica_is_pure() -> None:
     assert {short(one) for one in reached("livethread.replica")} <= {"replica", *CHAIN}
     assert libraries("livethread.replica") <= {"collections", "typing", "msgspec"}
+
+
+@pytest.mark.parametrize("name", ["reading", "told"])
+def test_what_a_client_reads_is_pure(name: str) -> None:
+    assert {short(one) for one in reached(f"livethread.{name}")} <= {"reading", "told", "replica", *CHAIN}
+    assert libraries(f"livethread.{name}") <= {"msgspec"}
 
 
 def test_the_protocol_knows_nothing_of_the_server() -> None:

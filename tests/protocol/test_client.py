@@ -296,9 +296,9 @@ async def test_a_fork_is_a_thread_of_its_own(client: livethread.Client) -> None:
     assert len((await thread.get()).thread.messages) == 1
 
 
-async def test_a_lost_connection_ends_everything_that_waits(server: FakeServer) -> None:
+async def test_a_lost_connection_ends_everything_that_waits_where_nobody_comes_back(server: FakeServer) -> None:
     server.pace = asyncio.Semaphore(1)
-    async with livethread.connect(server.url) as client:
+    async with livethread.connect(server.url, reconnect=False) as client:
         thread = await client.create()
         talking = asyncio.create_task(thread.say("Hello").text())
         watching = asyncio.ensure_future(anext(thread.subscribe()))
