@@ -51,6 +51,7 @@ class FakeServer:
         self.vague = False
         self.refusals: dict[type[wire.Command], list[CommandError]] = {}
         self.greeted = 0
+        self.died = ""
         self.histories: dict[str, list[wire.DurableEvent]] = {}
         self.said: dict[str, wire.RunSnapshot] = {}
         self.answers: dict[str, Struct] = {}
@@ -69,13 +70,18 @@ class FakeServer:
         for session in tuple(self.sessions):
             await session.socket.close(code, reason)
 
+    def cut(self) -> None:
+        """Let every connection break off without a word."""
+        for session in tuple(self.sessions):
+            session.socket.transport.abort()
+
     async def tell(self, event: wire.Event) -> None:
         """Apply an event and tell it to the thread's subscribers."""
         if isinstance(event, wire.RunDelta):
             was = self.said[event.run]
             self.said[event.run] = structs.replace(was, to=event.to, text=was.text + event.text)
         else:
-            self.threads[event.thread] = apply(self.threads[event.thread], event)
+            self.threads[event.thread] = apply(self.threads[event.thread], _as_kept(event))
         if isinstance(event, wire.DurableEvent):
             self.histories.setdefault(event.thread, []).append(event)
         for session in tuple(self.sessions):
@@ -105,24 +111,49 @@ class FakeServer:
             sampling=Sampling(temperature=0, seed=7),
             by=NOBODY,
         )
+        await self._write(thread, run)
+
+    async def restart(self, run: str, kept: int, words: list[str]) -> None:
+        """Die, come back with the first ``kept`` words of a run, and go on behind them with those of ``words``."""
+        self.vague, self.died, self.words = True, run, words
+        self.cut()
+        self.runs[run].cancel()
+        await asyncio.wait([self.runs[run]])
+        self.died = ""
+        said = self.said[run] = structs.replace(self.said[run], to=kept, text="".join(words[:kept]))
+        thread = next(one for one in self.threads.values() if any(m.run == run for m in one.messages))
+        await self.durable(
+            wire.RunRecovered,
+            thread.id,
+            0,
+            run=run,
+            message=said.message,
+            to=kept,
+            text=said.text,
+            content=said.text,
+        )
+        self.runs[run] = asyncio.create_task(self._write(thread.id, run))
+
+    async def _write(self, thread: str, run: str) -> None:
         reason: Reason = "stop" if self.failure is None else "error"
-        said = ""
         try:
-            for token, word in enumerate(self.words):
+            for token in range(self.said[run].to, len(self.words)):
                 if self.pace is not None:
                     await self.pace.acquire()
-                said += word
-                await self.tell(wire.RunDelta(thread=thread, run=run, start=token, to=token + 1, text=word))
+                text = self.words[token]
+                await self.tell(wire.RunDelta(thread=thread, run=run, start=token, to=token + 1, text=text))
         except asyncio.CancelledError:
+            if self.died == run:
+                return
             reason = "cancelled"
-        await self._finish(thread, run, message, said, reason)
+        said = self.said.pop(run)
+        await self._finish(thread, run, said.message, said.text, reason)
 
     async def _finish(self, thread: str, run: str, message: str, said: str, reason: Reason) -> None:
         was = next(one for one in self.threads[thread].messages if one.id == message)
         state = {"stop": "done", "error": "failed", "cancelled": "cancelled"}[reason]
         usage, timings = Usage(1, len(said.split()), 0), Timings(0.5, 0.5, 1.0, 1.0)
         whole: Any = {"content": was.content + said, "state": state, "reason": reason, "usage": usage}
-        del self.said[run]
         await self.durable(
             wire.RunFinished,
             thread,
@@ -382,6 +413,13 @@ class _Session:
             if not task.done()
         ]
         await self._ok(command, wire.RunsOk(tuple(runs)))
+
+
+def _as_kept(event: wire.Event) -> wire.Event:
+    """What is kept of a message that streams is what it held before the run."""
+    if isinstance(event, wire.RunRecovered):
+        return structs.replace(event, content=event.content.removesuffix(event.text))
+    return event
 
 
 def _message(draft: wire.Draft, name: str) -> Message:

@@ -31,8 +31,8 @@ Outcome = Struct | CommandError
 
 
 class Call:
-    """A command that waits for its answer. ``session`` is the one it was last sent in, ``late`` says that it had to
-    wait for one.
+    """A command that waits for its answer. ``session`` is the one it was last sent in. It is ``late`` where it had to
+    wait for one, and ``repeated`` where it may have been carried out in one before.
     """
 
     def __init__(self, command: Command) -> None:
@@ -40,17 +40,18 @@ class Call:
         self.answer: asyncio.Future[Outcome | ConnectionClosed] = asyncio.get_running_loop().create_future()
         self.session: object = None
         self.late = False
-        self._sent = False
+        self.repeated = False
 
     def words(self, session: object) -> Command:
         """What to send in this session."""
-        again, self._sent, self.session = self._sent, True, session
-        return said_again(self.command) if again else self.command
+        self.repeated = self.repeated or self.session is not None
+        self.session = session
+        return said_again(self.command) if self.repeated else self.command
 
     def again(self) -> Call:
         """The same command as a new call."""
         call = Call(self.command)
-        call.late, call._sent = self.late, self._sent
+        call.late, call.repeated = self.late, self.repeated
         return call
 
     def settle(self, outcome: Outcome | ConnectionClosed) -> None:

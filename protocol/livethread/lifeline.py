@@ -73,12 +73,13 @@ class Lifeline:
         call = Call(command)
         outcome = await self._ask(call)
         for tries in itertools.count():
-            if self._backoff is None or not call.late or not _loading(outcome):
-                break  # a server that was just restarted cannot generate yet
+            if self._backoff is None or self._backoff.ends(tries) or not (call.late and _loading(outcome)):
+                break
+            # The server was just restarted, and cannot generate yet.
             await self._backoff.sleep(self._backoff.seconds(tries))
             call = call.again()
             outcome = await self._ask(call)
-        if call.late:
+        if call.repeated:
             outcome = await self._understand(call.command, outcome)
         if isinstance(outcome, CommandError):
             raise outcome
