@@ -190,6 +190,13 @@ def test_only_the_app_chooses_a_store() -> None:
             assert not [one for one in IMPORTS[module] if within(one, *stores)], module
 
 
+def test_the_terminal_client_knows_only_the_client() -> None:
+    for module in SERVER:
+        if within(module, "livethread_server.chat", "livethread_server.chat_cli"):
+            server = [one for one in IMPORTS[module] if within(one, "livethread_server")]
+            assert all(within(one, "livethread_server.chat") for one in server), module
+
+
 @pytest.mark.parametrize("library", DOORS)
 def test_every_library_has_one_door(library: str) -> None:
     users = {short(module) for module in FILES if library in libraries(module)}

@@ -70,7 +70,7 @@ class RunStream:
                     raise TextReplaced(self.run, piece.text)
                 yield piece.text
 
-    async def pieces(self) -> AsyncIterator[Piece]:
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The pieces of text, of which one may stand for all before it, for readers who can take those back."""
         async with aclosing(self._pieces()) as pieces:
             async for piece in pieces:

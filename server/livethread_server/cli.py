@@ -25,6 +25,7 @@ from livethread.model import FRAME_BYTES
 from livethread_server import options
 from livethread_server.app import App
 from livethread_server.cache_cli import cache
+from livethread_server.chat_cli import chat
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
 from livethread_server.settings import Settings, SettingsError, byte_size
 from livethread_server.state_folder import default_state_dir, state_folder
@@ -45,6 +46,7 @@ cli = typer.Typer(
     add_completion=False,
 )
 cli.add_typer(cache, name="cache")
+cli.command()(chat)
 
 
 @cli.callback()
