@@ -97,6 +97,8 @@ def settings(**fields: Any) -> Settings:
         "queued_runs": 1,
         "subscriptions": 1,
         "outbox_bytes": 1 << 20,
+        "history_events": 128,
+        "history_bytes": 1 << 16,
         "allow_hosts": (),
         "allow_origins": (),
     }

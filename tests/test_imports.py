@@ -125,9 +125,10 @@ def test_the_protocol_is_a_chain_that_touches_nothing(name: str) -> None:
     assert not outside & OUTSIDE
 
 
-def test_a_replica_is_pure() -> None:
-    assert {short(one) for one in reached("livethread.replica")} <= {"replica", *CHAIN}
-    assert libraries("livethread.replica") <= {"collections", "typing", "msgspec"}
+@pytest.mark.parametrize("name", ["replica", "resume"])
+def test_a_copy_of_a_thread_is_pure(name: str) -> None:
+    assert {short(one) for one in reached(f"livethread.{name}")} <= {"replica", "resume", *CHAIN}
+    assert libraries(f"livethread.{name}") <= {"collections", "typing", "msgspec"}
 
 
 @pytest.mark.parametrize("name", ["reading", "told"])

@@ -106,6 +106,8 @@ def serve(
     queued_runs: options.QueuedRuns = 64,
     subscriptions: options.Subscriptions = 256,
     outbox_bytes: options.OutboxBytes = 1 << 20,
+    history_events: options.HistoryEvents = 128,
+    history_bytes: options.HistoryBytes = 1 << 16,
     allow_host: options.AllowHost = None,
     allow_origin: options.AllowOrigin = None,
     log_level: options.LogLevel = "info",
@@ -138,6 +140,8 @@ def serve(
             queued_runs=queued_runs,
             subscriptions=subscriptions,
             outbox_bytes=outbox_bytes,
+            history_events=history_events,
+            history_bytes=history_bytes,
             allow_hosts=tuple(allow_host or ()),
             allow_origins=tuple(allow_origin or ()),
         )

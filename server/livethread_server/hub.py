@@ -6,17 +6,24 @@ The hub must never know what a thread is, where it is stored, or how a socket is
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from livethread.codec import Frame
 from livethread.messages import Event, RunDelta
 from livethread_server.outbox import Outbox
 
 
+def _ignore(event: Event) -> None:
+    """Nobody listens to everything."""
+
+
 class Hub:
-    """Which outboxes want the events of which thread."""
+    """Which outboxes want the events of which thread. Assign ``on_event`` to hear of all that is published."""
 
     def __init__(self) -> None:
         self._outboxes: dict[str, dict[Outbox, None]] = {}
         self._threads: dict[Outbox, set[str]] = {}
+        self.on_event: Callable[[Event], None] = _ignore
 
     def add(self, thread: str, outbox: Outbox) -> None:
         """From now on ``outbox`` gets the events of ``thread``. Adding twice is adding once."""
@@ -52,9 +59,14 @@ class Hub:
 
     def publish(self, event: Event) -> None:
         """Offer ``event`` to every subscriber of its thread."""
+        self.on_event(event)
+        self.tell(event, self._outboxes.get(event.thread, ()))
+
+    def tell(self, event: Event, outboxes: Iterable[Outbox]) -> None:
+        """Offer ``event`` to these outboxes, whether they subscribe to its thread or not."""
         frames: dict[str, Frame] = {}
         delta = event if isinstance(event, RunDelta) else None
-        for outbox in self._outboxes.get(event.thread, ()):
+        for outbox in outboxes:
             codec = outbox.codec
             frame = frames.get(codec.subprotocol)
             if frame is None:

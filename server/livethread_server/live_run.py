@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from livethread.messages import ErrorBody, RunDelta, RunFinished, RunSnapshot, RunStarted
 from livethread.model import STATE_OF_REASON, Message, Reason, Run, RunState, Sampling, Sources, Timings, Usage
+from livethread_server.boundaries import Boundaries
 from livethread_server.engine.wire import Delta, Finished, Output, Started
 from livethread_server.mutation import RunUndo, Undo, undo
 from livethread_server.prompt import Prompt
@@ -56,6 +57,7 @@ class LiveRun:
         self.timer: asyncio.TimerHandle | None = None
         self.text = record.text
         self.tokens: list[int] = list(record.tokens)
+        self.boundaries = Boundaries(len(self.tokens), len(self.text))
         self.accepted_at = time.monotonic()
         self.started: Started | None = None
         self.dropped = 0
@@ -86,11 +88,15 @@ class LiveRun:
         """What the wire shows of it."""
         return msgspec.structs.replace(self.record.run, state=self.state, position=self.position)
 
-    def snapshot(self) -> RunSnapshot | None:
-        """The text so far, for somebody who joins; None while it has not started."""
+    def snapshot(self, told: int = 0) -> RunSnapshot | None:
+        """The text so far, for somebody who joins; None while it has not started. Behind token ``told`` only, where it
+        is sure which text somebody has who was told so far; else all of it."""
         if self.started is None:
             return None
-        return RunSnapshot(run=self.id, message=self.message, start=0, to=len(self.tokens), text=self.text)
+        start, held = told, self.boundaries.characters(told)
+        if held is None:
+            start, held = 0, 0
+        return RunSnapshot(run=self.id, message=self.message, start=start, to=len(self.tokens), text=self.text[held:])
 
     def submitted(self, prompt: Prompt, outputs: Outputs) -> None:
         """The engine has it. A message that it goes on with has the ids that the prompt gave it."""
@@ -126,6 +132,7 @@ class LiveRun:
         start = len(self.tokens)
         self.tokens.extend(delta.tokens)
         self.text += delta.text
+        self.boundaries.add(len(self.tokens), len(self.text))
         if self.first_at is None:
             self.first_at = time.monotonic()
         return RunDelta(thread=self.record.run.thread, run=self.id, start=start, to=len(self.tokens), text=delta.text)

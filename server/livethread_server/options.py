@@ -87,6 +87,13 @@ OutboxBytes = Annotated[
         help="Bytes that may wait for one reader until it is closed.",
     ),
 ]
+HistoryEvents = Annotated[
+    int,
+    _option("history-events", min=0, max=512, help="A thread's newest events in memory, for those who come back."),
+]
+HistoryBytes = Annotated[
+    int, _option("history-bytes", min=0, max=1 << 20, help="Bytes of them, for each thread in use.")
+]
 AllowHost = Annotated[list[str] | None, _option("allow-host", help="Another Host name to answer to. May be repeated.")]
 AllowOrigin = Annotated[
     list[str] | None, _option("allow-origin", help="Another Origin of pages to allow. May be repeated.")

@@ -52,6 +52,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     queued_runs: int
     subscriptions: int
     outbox_bytes: int
+    history_events: int
+    history_bytes: int
     allow_hosts: tuple[str, ...]
     allow_origins: tuple[str, ...]
 
