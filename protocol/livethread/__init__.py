@@ -30,8 +30,8 @@ if TYPE_CHECKING:
         TextReplaced,
     )
     from livethread.messages import Append, Delete, Draft, Edit, Event, Insert, Op, Truncate
+    from livethread.missed import ThreadReplaced
     from livethread.model import Message, Principal, Run, Sampling, Thread, Timings, Usage
-    from livethread.reading import ThreadReplaced
     from livethread.run_stream import RunStream
     from livethread.states import ClientState
     from livethread.told import Piece
@@ -88,7 +88,7 @@ _HOME = {
         ),
         "livethread.messages": ("Append", "Delete", "Draft", "Edit", "Event", "Insert", "Op", "Truncate"),
         "livethread.model": ("Message", "Principal", "Run", "Sampling", "Thread", "Timings", "Usage"),
-        "livethread.reading": ("ThreadReplaced",),
+        "livethread.missed": ("ThreadReplaced",),
         "livethread.run_stream": ("RunStream",),
         "livethread.states": ("ClientState",),
         "livethread.told": ("Piece",),

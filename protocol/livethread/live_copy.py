@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from msgspec import UnsetType
 
-from livethread.errors import LivethreadError, ProtocolError
+from livethread.errors import LivethreadError
 from livethread.feed import Feed
 from livethread.messages import Event, Here, PresenceChanged, RunSnapshot, Since, SubscribeOk, ThreadDeleted
+from livethread.missed import ThreadReplaced, holds, missed, replaced, taken
 from livethread.model import Thread
-from livethread.reading import Reading, ThreadReplaced, begun, read, replaced, resumed
+from livethread.replica import begin
+from livethread.resume import Replica, joined, since_of
 
 
 class LiveCopy:
     """``attached`` from the first answer to a subscription until nothing more comes, cuts included."""
 
     def __init__(self) -> None:
-        self.reading: Reading | None = None
+        self.replica: Replica | None = None
         self.more = False
         self.attached = False
         self.here: tuple[Here, ...] = ()
@@ -30,33 +32,31 @@ class LiveCopy:
     @property
     def value(self) -> Thread | None:
         """The copy; None where there is none yet."""
-        return self.reading.thread if self.reading else None
+        return self.replica.thread if self.replica else None
 
     @property
     def since(self) -> Since | None:
         """Where the copy stands, while it is live."""
-        return self.reading.since if self.reading and self.attached else None
+        return since_of(self.replica) if self.replica and self.attached else None
 
     def show(self, thread: Thread, run: RunSnapshot | UnsetType, more: bool) -> None:
         """This is the newest that is known, unless the copy is live."""
         if not self.attached:
-            self.reading, self.more = begun(thread, run), more
+            self.replica, self.more = Replica(begin(thread, run)), more
 
     def subscribed(self, ok: SubscribeOk) -> None:
         """A subscription was answered: the first, or one that takes up where the copy stands."""
-        if ok.recovered and self.attached and self.reading is not None:
-            for event in resumed(self.reading, ok):
+        if ok.recovered and self.attached and self.replica is not None:
+            for event in missed(self.replica, ok):
                 self.take(event)
-        elif isinstance(ok.thread, UnsetType):
-            raise ProtocolError("The server answered a subscription without its thread.")
         else:
-            self._replace(begun(ok.thread, ok.run), ok)
+            self._replace(joined(ok), ok)
 
     def take(self, event: Event) -> None:
         """Apply an event and pass it on to whoever reads."""
-        if not self.attached or self.reading is None or self.reading.holds(event):
+        if not self.attached or self.replica is None or holds(self.replica, event):
             return
-        self.reading = read(self.reading, event)
+        self.replica = taken(self.replica, event)
         if isinstance(event, PresenceChanged):
             self.here = event.here
         self._tell(event)
@@ -69,9 +69,9 @@ class LiveCopy:
         for feed in (*self.feeds, *self.streams.values()):
             feed.end(error)
 
-    def _replace(self, new: Reading, ok: SubscribeOk) -> None:
-        events = replaced(self.reading, new, ok.run) if self.attached and self.reading else ()
-        self.reading, self.attached, self.more = new, True, ok.more is True
+    def _replace(self, new: Replica, ok: SubscribeOk) -> None:
+        events = replaced(self.replica, new.thread, ok.run) if self.attached and self.replica else ()
+        self.replica, self.attached, self.more = new, True, ok.more is True
         for event in events:
             self._tell(event)
 

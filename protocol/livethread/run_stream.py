@@ -15,8 +15,8 @@ from msgspec import UNSET, UnsetType
 
 from livethread.errors import LivethreadError, RunFailed, TextReplaced
 from livethread.messages import Cancel, CancelOk, Event, Generate, GenerateOk, RunDelta, RunFinished, RunRecovered
+from livethread.missed import ThreadReplaced, written_by
 from livethread.model import Message, Reason, Timings, Usage
-from livethread.reading import ThreadReplaced, find
 from livethread.told import Piece, Told
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class RunStream:
             return self._told.whole(now.to, now.text)
         if self.accepted is None or self.accepted.version > event.value.version:
             return Piece("")  # it was accepted after that
-        message = find(event.value, run=self.run)
+        message = written_by(event.value, self.run)
         if message is None:
             raise LivethreadError(f"What became of run {self.run} is not known: its message is not in the thread now.")
         if message.state in ("queued", "streaming") or not (message.reason and message.usage and message.timings):
