@@ -12,7 +12,7 @@ import msgspec
 
 from livethread import messages as wire
 from livethread.codec import JsonCodec, to_event
-from livethread.errors import CommandError
+from livethread.errors import CommandError, ErrorCode
 from livethread.messages import Command, Event, Limits
 from livethread.model import Principal, Reason, Residency
 from livethread_server.acceptance import Acceptance
@@ -29,6 +29,7 @@ from livethread_server.listening import Listening
 from livethread_server.outbox import Outbox
 from livethread_server.prompter import Prompter
 from livethread_server.reading import readers
+from livethread_server.recovery import Recovery
 from livethread_server.runs import Runs
 from livethread_server.service import Service
 from livethread_server.session import Session
@@ -100,8 +101,10 @@ class FakeEngine:
         return {"threads": {"live": 1}, "tokens": {"live": 60, "ram": 0, "disk": 15, "computed": 25}}
 
     async def wait_ready(self) -> None:
-        if self.trouble is not None:
-            raise self.trouble
+        while self.trouble is not None:
+            if self.trouble.code is ErrorCode.MODEL_UNAVAILABLE:
+                raise self.trouble
+            await asyncio.sleep(0)
 
     # What a test makes it say
 
@@ -124,7 +127,9 @@ class FakeEngine:
     def finish(self, run: str, reason: Reason = "stop", error: str | None = None) -> None:
         moment = time.monotonic()
         outputs = self._outputs.pop(run)
-        outputs.put(Output(run, finished=Finished(reason, 1, moment, moment, error)))
+        outputs.put(
+            Output(run, finished=Finished(reason, len(self.submitted[run].generated) + 1, moment, moment, error))
+        )
 
     def _put(self, run: str, **fields: Any) -> None:
         self._outputs[run].put(Output(run, **fields))
@@ -187,6 +192,7 @@ class House:
         self.hub, self.lanes = hub, lanes = Hub(), Lanes(store, more.get("lanes", 100), history)
         prompter = Prompter("smol", vocabulary, grammars, more.get("context", 2048), more.get("system_prompt", ""))
         self.runs = Runs(store, lanes, hub, self.engine, prompter, "i_1")
+        self.recovery = Recovery(store, lanes, self.runs, prompter)
         self.residencies = Residencies(hub)
         self.contexts = Contexts(lanes, hub, self.engine, prompter, self.residencies)
         self.runs.on_ended = self.contexts.ended
@@ -218,11 +224,10 @@ class House:
             store=store,
             lanes=lanes,
             runs=self.runs,
-            acceptance=Acceptance(store, lanes, self.runs, self.engine, prompter, queued),
+            acceptance=Acceptance(store, lanes, self.runs, prompter, queued),
             prompter=prompter,
             contexts=self.contexts,
             residencies=self.residencies,
-            engine=self.engine,
             identity=("livethread", "0"),
             limits=Limits(1 << 20, 1 << 18, 2048, queued, more.get("subscriptions", 4)),
             threads=threads,
@@ -242,6 +247,18 @@ class House:
     def live(self, thread: str, tokens: int) -> None:
         """The engine says that a thread is live."""
         self.residencies.moved(Moved(thread, "live", tokens))
+
+
+async def crash(house: House) -> None:
+    """End a house as ``kill -9`` does: nothing of it is told or stored any more."""
+    for run in house.runs._live.values():
+        if run.timer is not None:
+            run.timer.cancel()
+    for task in house.runs._tasks:
+        task.cancel()
+    await asyncio.gather(*house.runs._tasks, return_exceptions=True)
+    await house.contexts.stop()
+    await house.store.close()
 
 
 async def closing(house: House) -> AsyncIterator[House]:

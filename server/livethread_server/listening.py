@@ -57,6 +57,8 @@ class Listening:
             ok = None
             if command.since is not None:
                 ok = await rest(self._store, lane, command.since, session.outbox.codec)
+            # Who is subscribed already has the text so far before a snapshot says that it has.
+            self._hub.flush(lane.id)
             # Nothing is awaited from here on, so that no event falls between the snapshot and the rest.
             answer(ok or self._whole(lane))
             if not session.ended:

@@ -13,12 +13,13 @@ from typing import Protocol
 import msgspec
 from msgspec import UNSET
 
-from livethread.messages import ErrorBody, RunDelta, RunFinished, RunSnapshot, RunStarted
+from livethread.messages import ErrorBody, RunDelta, RunFinished, RunRecovered, RunSnapshot, RunStarted
 from livethread.model import STATE_OF_REASON, Message, Reason, Run, RunState, Sampling, Sources, Timings, Usage
 from livethread_server.boundaries import Boundaries
 from livethread_server.engine.wire import Delta, Finished, Output, Started
 from livethread_server.mutation import RunUndo, Undo, undo
 from livethread_server.prompt import Prompt
+from livethread_server.stamps import seconds_since
 from livethread_server.store.base import RunRecord, Turn
 from livethread_server.transaction import Transaction
 
@@ -41,6 +42,7 @@ class LiveRun:
 
     ``gate`` is shut while a transaction that would end the run is being prepared: nothing more is told of
     the run until it is open again or the run is ``over``.
+    ``earlier`` is what was told when it started, where that was before the server died.
     """
 
     def __init__(self, record: RunRecord, told: Sampling, proved: Sampling, session: str) -> None:
@@ -59,10 +61,24 @@ class LiveRun:
         self.tokens: list[int] = list(record.tokens)
         self.boundaries = Boundaries(len(self.tokens), len(self.text))
         self.accepted_at = time.monotonic()
+        self.earlier: RunStarted | None = None
         self.started: Started | None = None
         self.dropped = 0
         self.first_at: float | None = None
         self.flushed_at = self.accepted_at
+
+    @classmethod
+    def recovered(cls, record: RunRecord, session: str) -> LiveRun:
+        """A run that a server left behind when it died, with what was stored of it. Its sampling is still to be
+        decided. What had happened already counts in its timings as of the moment of its acceptance."""
+        run = cls(record, Sampling(), Sampling(), session)
+        run.accepted_at -= seconds_since(record.accepted_at)
+        if record.started is not None:
+            run.earlier = earlier = msgspec.json.decode(record.started, type=RunStarted)
+            at = run.accepted_at
+            run.started = Started(earlier.prompt_tokens, earlier.reused_tokens, at, at)
+            run.first_at = at if run.tokens else None
+        return run
 
     @property
     def id(self) -> str:
@@ -76,7 +92,9 @@ class LiveRun:
 
     @property
     def position(self) -> int:
-        """How many runs are ahead of it: of its thread, or in the engine's queue."""
+        """How many runs are ahead of it: of its thread, or in the engine's queue; none of one that has started."""
+        if self.started is not None:
+            return 0
         return self.ahead if self.outputs is None else self.outputs.position
 
     @property
@@ -106,7 +124,10 @@ class LiveRun:
             self.record = msgspec.structs.replace(self.record, base_tokens=ids)
 
     def start(self, transaction: Transaction, started: Started, instance: str) -> None:
-        """Write into ``transaction`` that the engine began with it."""
+        """Write into ``transaction`` that the engine began with it, or goes on where it had started before."""
+        if self.started is not None:
+            self._go_on(transaction)
+            return
         self.started = started
         turn = transaction.turn(self.message)
         message = msgspec.structs.replace(turn.message, state="streaming")
@@ -177,6 +198,16 @@ class LiveRun:
             run = msgspec.structs.replace(run, state="finished", reason=reason, position=0)
         transaction.keep(msgspec.structs.replace(self.record, run=run, text=self.text, tokens=tuple(self.tokens)))
 
+    def _go_on(self, transaction: Transaction) -> None:
+        transaction.tell(
+            RunRecovered,
+            run=self.id,
+            message=self.message,
+            to=len(self.tokens),
+            text=self.text,
+            content=self.record.base + self.text,
+        )
+
     def _undo(self) -> RunUndo:
         return msgspec.json.decode(self.record.undo, type=RunUndo)
 
@@ -198,14 +229,15 @@ class LiveRun:
     def _usage(self, finished: Finished | None) -> Usage:
         return Usage(
             prompt_tokens=self.started.prompt if self.started else 0,
-            completion_tokens=finished.completion if finished else len(self.tokens),
+            completion_tokens=max(finished.completion if finished else 0, len(self.tokens)),
             reused_tokens=self.started.reused if self.started else 0,
         )
 
     def _timings(self, finished: Finished | None) -> Timings:
         end = finished.at if finished else time.monotonic()
         start = self.started.at if self.started else end
-        first = (finished.first_at if finished else None) or self.first_at or end
+        firsts = (self.first_at, finished.first_at if finished else None)
+        first = min((at for at in firsts if at is not None), default=end)
         return Timings(
             queue_ms=_milliseconds(self.accepted_at, start),
             prompt_ms=_milliseconds(start, first),

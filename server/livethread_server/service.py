@@ -7,7 +7,7 @@ raises `CommandError` and has changed nothing. The service must never know frame
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -37,14 +37,6 @@ RUNS_SHOWN = 100
 Handler = Callable[[Session, Any, Answer], Awaitable[None]]
 
 
-class ServiceEngine(Protocol):
-    """What the service itself needs of an engine."""
-
-    @property
-    def trouble(self) -> CommandError | None:
-        """Why nothing can be generated now; None when it can."""
-
-
 class Service:
     """Carries out commands. One for the whole server."""
 
@@ -58,7 +50,6 @@ class Service:
         prompter: Prompter,
         contexts: Contexts,
         residencies: Residencies,
-        engine: ServiceEngine,
         identity: tuple[str, str],
         limits: Limits,
         threads: ThreadCommands,
@@ -71,7 +62,6 @@ class Service:
         self._prompter = prompter
         self._contexts = contexts
         self._residencies = residencies
-        self._engine = engine
         self._identity = identity
         self._limits = limits
         self._listening = listening
@@ -98,13 +88,13 @@ class Service:
     @property
     def trouble(self) -> CommandError | None:
         """Why a generation would not work now; None when it would."""
-        return self._engine.trouble
+        return self._runs.trouble
 
     async def stats(self) -> dict[str, Any]:
         """What is where, and what it was good for. `CommandError` where the engine cannot be asked."""
         return await self._contexts.stats()
 
-    def hello(self, session: Session) -> HelloOk:
+    def hello(self, session: Session, command: wire.Hello) -> HelloOk:
         """Who we are, who the session is, and what is bounded."""
         server, version = self._identity
         return HelloOk(
