@@ -23,6 +23,9 @@ from livethread.states import ClientState, States
 HELLO_SECONDS = 10.0
 """How long a server may take to answer a hello."""
 
+AT_ONCE = 256
+"""How many commands wait for their answers at once while a new session takes up the last: servers refuse too many."""
+
 
 class Owner(Protocol):
     """Whoever uses a lifeline; told in the order of the connection."""
@@ -163,9 +166,11 @@ class Lifeline:
             return
         try:
             for command in self._owner.returning():
+                await session.room(AT_ONCE)
                 await session.send(Call(command))
             while (call := next((one for one in self._calls if one.session is not session), None)) is not None:
                 call.late = True
+                await session.room(AT_ONCE)
                 await session.send(call)
         except ConnectionClosed:
             return  # whoever reads the session sees it too

@@ -5,6 +5,7 @@ It must never know threads, or whether anybody comes back when it is over.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -42,6 +43,7 @@ class Session:
         self._socket = socket
         self._connection = ClientConnection(codec)
         self._calls: dict[int, Call] = {}
+        self._answered = asyncio.Event()
 
     async def greet(self, hello: Hello) -> HelloOk:
         """Say hello and wait for the answer. `CommandError` where the server refuses, `ConnectionClosed`."""
@@ -62,6 +64,12 @@ class Session:
         except websockets.ConnectionClosed as error:
             raise _closed(error) from None
 
+    async def room(self, unanswered: int) -> None:
+        """Come back when fewer calls than this wait for their answers here."""
+        while len(self._calls) >= unanswered:
+            self._answered.clear()
+            await self._answered.wait()
+
     async def receive(self) -> Answered | Event | None:
         """What comes next; None where it is of a type that this version does not know.
 
@@ -73,6 +81,7 @@ class Session:
             raise _closed(error) from None
         message = self._connection.receive(frame)
         if isinstance(message, Answer):
+            self._answered.set()
             return Answered(self._calls.pop(message.command.id), message.outcome)
         return message
 

@@ -21,6 +21,7 @@ from livethread.messages import (
     RunFinished,
     Subscribe,
     ThreadDeleted,
+    ThreadShare,
     ThreadUpdated,
 )
 from tests.fake_server import FakeServer, fake_server
@@ -376,3 +377,16 @@ async def test_the_server_is_asked_politely_to_end_when_nobody_answers(server: F
     with pytest.raises(livethread.ConnectionClosed) as closed:
         await waiting
     assert closed.value.code == 1000
+
+
+async def test_a_thread_is_shared_and_an_invitation_taken_up(client: livethread.Client, server: FakeServer) -> None:
+    thread = await client.create()
+    assert (await thread.share("viewer", principal="bob")).invite is None
+    assert (await thread.share("participant", invite=True, expires_s=60)).invite == "token"
+    await thread.share(invite="token")
+    asked = [(one.principal, one.invite, one.role, one.expires_s) for one in server.sent(ThreadShare)]
+    assert asked == [
+        ("bob", None, "viewer", None),
+        (None, True, "participant", 60),
+        (None, "token", None, None),
+    ]

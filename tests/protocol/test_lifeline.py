@@ -26,6 +26,7 @@ from livethread import (
     session,
 )
 from livethread.codec import SUBPROTOCOL_JSON
+from livethread.lifeline import AT_ONCE
 from livethread.messages import (
     Generate,
     Hello,
@@ -254,6 +255,18 @@ async def test_what_is_asked_while_there_is_no_connection_is_sent_later_and_in_o
         await asyncio.gather(*asked)
         assert [message.content for message in server.threads[thread.id].messages] == ["One", "Two", "Three"]
         assert server.sent(Ping) == []
+
+
+async def test_more_than_a_server_takes_at_once_is_sent_bit_by_bit(server: FakeServer) -> None:
+    gate = Gate()
+    async with livethread.connect(server.url, reconnect=Backoff(sleep=gate.sleep)) as client:
+        server.cut()
+        await eventually(lambda: client.state.kind == "waiting")
+        asked = [asyncio.create_task(client.ping()) for _ in range(3 * AT_ONCE)]
+        await asyncio.sleep(0)
+        gate.opened.set()
+        await asyncio.gather(*asked)
+        assert len(server.sent(Ping)) == 3 * AT_ONCE
 
 
 async def test_closing_while_there_is_no_connection_waits_for_nobody(server: FakeServer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import websockets
 from websockets.frames import Close
@@ -45,7 +47,12 @@ async def test_a_session_greets_answers_and_ends() -> None:
         assert (await one.greet(Hello(id=0))).server == "fake"
         call = Call(Ping(id=0))
         await one.send(call)
+        await one.room(2)
+        waiting = asyncio.create_task(one.room(1))
+        await asyncio.sleep(0)
+        assert not waiting.done()
         answered = await one.receive()
+        await waiting
         assert isinstance(answered, Answered)
         assert (answered.call, answered.outcome) == (call, Empty())
         await one.close()

@@ -69,6 +69,7 @@ class Screen:
         finally:
             self._replies -= 1
             self._console.out("\n" if self._column else "", end="\n", highlight=False)
+            self._column = 0
             if not self._replies:
                 self._catch_up(asked)
 
