@@ -25,6 +25,7 @@ from livethread_server import options
 from livethread_server.app import App
 from livethread_server.auth.keys import ALGORITHMS
 from livethread_server.cache_cli import cache
+from livethread_server.chat_cli import chat
 from livethread_server.descriptors import room_for
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
 from livethread_server.serving import Server
@@ -50,6 +51,7 @@ cli = typer.Typer(
 )
 cli.add_typer(cache, name="cache")
 cli.add_typer(token, name="token")
+cli.command()(chat)
 
 
 @cli.callback()
