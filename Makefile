@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
-.PHONY: serve test check format bench install webclient clean
+.PHONY: serve test check format bench soak install webclient clean
 
 serve: install webclient
 	$(BIN)/livethread serve $(ARGS)
@@ -25,6 +25,9 @@ format: install
 
 bench: install
 	$(RUN) tests.bench $(ARGS)
+
+soak: install
+	$(RUN) tests.soak $(ARGS)
 
 install: $(VENV)/.installed
 
