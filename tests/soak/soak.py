@@ -112,7 +112,7 @@ class Soak:
         await self._proxy.stop()
         deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
         left = _left_over(before, await asyncio.to_thread(look, self._server))
-        while left and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - seen from outside
+        while left and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(1)
             left = _left_over(before, await asyncio.to_thread(look, self._server))
         return [*found, *left]
