@@ -41,6 +41,10 @@ class Gauges(Protocol):
         """Unfinished runs by state."""
 
     @property
+    def tasks(self) -> int:
+        """Tasks of the event loop."""
+
+    @property
     def restarts(self) -> int:
         """How often the engine was started again."""
 
@@ -114,6 +118,7 @@ class _Now(Collector):
         yield GaugeMetricFamily("livethread_sessions", "Open sessions.", gauges.sessions)
         yield GaugeMetricFamily("livethread_subscribers", "Subscriptions of all sessions.", gauges.subscribers)
         yield GaugeMetricFamily("livethread_outbox_bytes", "Bytes that wait for sockets.", gauges.outbox_bytes)
+        yield GaugeMetricFamily("livethread_tasks", "Tasks of the event loop.", gauges.tasks)
         yield _by("livethread_runs", "Unfinished runs, by state.", "state", gauges.runs)
         yield GaugeMetricFamily("livethread_engine_ready", "1 where a generation would work.", int(gauges.ready))
         yield CounterMetricFamily("livethread_engine_restarts", "Starts of the engine after it died.", gauges.restarts)
@@ -123,6 +128,9 @@ class _Now(Collector):
 
 def _of_engine(told: Mapping[str, Any]) -> Iterable[Metric]:
     yield _by("livethread_threads", "Threads that have KV, by residency.", "residency", told.get("threads", {}))
+    live = told.get("live", {})
+    yield GaugeMetricFamily("livethread_live_tokens", "Tokens in KV cells.", live.get("tokens", 0))
+    yield GaugeMetricFamily("livethread_running_sequences", "Sequences of runs.", live.get("running", 0))
     tiers = told.get("tiers", {})
     for figure, text in (("bytes", "Bytes of chunks."), ("budget", "Bytes that they may have."), ("chunks", "Chunks.")):
         unit = "budget_bytes" if figure == "budget" else figure

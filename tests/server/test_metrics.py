@@ -20,6 +20,7 @@ class Now:
     subscribers = 5
     outbox_bytes = 70
     runs: Mapping[str, int] = MappingProxyType({"queued": 1, "running": 2})
+    tasks = 8
     restarts = 4
     ready = True
 
@@ -73,6 +74,7 @@ def test_what_is_now_is_asked_for_at_each_scrape(metrics: Metrics) -> None:
     assert found["livethread_sessions"] == 3
     assert found["livethread_subscribers"] == 5
     assert found["livethread_outbox_bytes"] == 70
+    assert found["livethread_tasks"] == 8
     assert found["livethread_runs{state=queued}"] == 1
     assert found["livethread_runs{state=running}"] == 2
     assert found["livethread_engine_restarts_total"] == 4
@@ -102,13 +104,21 @@ def test_what_the_engine_tells_of_itself_is_there_while_it_can_be_asked(metrics:
     steps = StepTimes()
     steps.took(0.03)
     tiers = {"disk": {"chunks": 2, "bytes": 300, "budget": 1000, "bad_files": 0}}
-    told = {"threads": {"live": 1, "disk": 2}, "tiers": tiers, "evictions": 6, "steps": steps.told()}
+    told = {
+        "threads": {"live": 1, "disk": 2},
+        "tiers": tiers,
+        "evictions": 6,
+        "live": {"tokens": 9, "running": 1},
+        "steps": steps.told(),
+    }
     found = samples(metrics, told)
     assert found["livethread_threads{residency=disk}"] == 2
     assert found["livethread_cache_bytes{tier=disk}"] == 300
     assert found["livethread_cache_budget_bytes{tier=disk}"] == 1000
     assert found["livethread_cache_chunks{tier=disk}"] == 2
     assert found["livethread_evictions_total"] == 6
+    assert found["livethread_live_tokens"] == 9
+    assert found["livethread_running_sequences"] == 1
     assert found["livethread_step_seconds_bucket{le=0.05}"] == 1
     assert found["livethread_step_seconds_count"] == 1
     assert "livethread_evictions_total" not in samples(metrics, None)
