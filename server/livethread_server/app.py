@@ -5,7 +5,10 @@ Nothing else builds things; this module must never know how any of them works.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import os
+import signal
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -92,6 +95,7 @@ class App:
             residencies=residencies,
             listening=listening,
             watching=self._watching,
+            most=settings.threads_per_principal,
         )
         service = Service(
             store=self._store,
@@ -133,6 +137,12 @@ class App:
         server goes away; so many seconds between one batch of clients and the next."""
         await self._runs.interrupt()
         await self._door.close_all(CloseCode.SHUTDOWN, "The server shuts down. Connect again in a moment.", pause)
+
+    def give_up(self) -> None:
+        """Let the engine write nothing more while it ends: contexts are only a cache."""
+        if (pid := self._engine.pid) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     async def stop(self) -> None:
         """End all runs, then everything else, in the order of need."""

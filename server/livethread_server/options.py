@@ -97,20 +97,6 @@ OutboxBytes = Annotated[
         help="Bytes that may wait for one reader until it is closed.",
     ),
 ]
-OnRestartChoice = Annotated[
-    OnRestart,
-    _option("on-restart", help="Runs that a crash left behind: go on with them, or keep the text they have."),
-]
-Drain = Annotated[
-    float, _option("drain", min=0, max=86_400, help="Seconds that runs may take to finish after SIGTERM.")
-]
-HistoryEvents = Annotated[
-    int,
-    _option("history-events", min=0, max=512, help="A thread's newest events in memory, for those who come back."),
-]
-HistoryBytes = Annotated[
-    int, _option("history-bytes", min=0, max=1 << 20, help="Bytes of them, for each thread in use.")
-]
 Sockets = Annotated[
     int,
     _option("sockets", min=1, max=1_000_000, help="Connections that may be open at once; more get status 503."),
@@ -180,6 +166,23 @@ LoadedThreads = Annotated[
     _option(
         "loaded-threads", min=1, max=1_000_000, help="Threads whose messages are kept in memory while nobody uses them."
     ),
+]
+ThreadsPerPrincipal = Annotated[
+    int, _option("threads-per-principal", min=1, max=1 << 31, help="Threads that one principal may own.")
+]
+OnRestartChoice = Annotated[
+    OnRestart,
+    _option("on-restart", help="Runs that a crash left behind: go on with them, or keep the text they have."),
+]
+Drain = Annotated[
+    float, _option("drain", min=0, max=86_400, help="Seconds that runs may take to finish after SIGTERM.")
+]
+HistoryEvents = Annotated[
+    int,
+    _option("history-events", min=0, max=512, help="A thread's newest events in memory, for those who come back."),
+]
+HistoryBytes = Annotated[
+    int, _option("history-bytes", min=0, max=1 << 20, help="Bytes of them, for each thread in use.")
 ]
 AllowHost = Annotated[list[str] | None, _option("allow-host", help="Another Host name to answer to. May be repeated.")]
 AllowOrigin = Annotated[

@@ -23,6 +23,8 @@ OnRestart = Literal["resume", "keep"]
 _UNITS = {"": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 _UNITS |= {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
+STEPS_OF_SILENCE = 10
+"""Steps of the engine that the watchdog sits through at least: one may take several times as long as it should."""
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ANY_ADDRESS = ("", "0.0.0.0", "::")
 """Listening on all addresses; no Host header of an honest client names them."""
@@ -62,10 +64,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     queued_runs: int
     subscriptions: int
     outbox_bytes: int
-    on_restart: OnRestart
-    drain: float
-    history_events: int
-    history_bytes: int
     sockets: int
     sessions_per_principal: int
     head_bytes: int
@@ -80,6 +78,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     message_rate: float
     message_burst: int
     loaded_threads: int
+    threads_per_principal: int
+    on_restart: OnRestart
+    drain: float
+    history_events: int
+    history_bytes: int
     allow_hosts: tuple[str, ...]
     allow_origins: tuple[str, ...]
     auth: AuthMode
@@ -142,6 +145,11 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 f"--kv-cells {self.kv_cells} cannot hold one context of {self.context} tokens. Give more cells, "
                 "a smaller --context, or 0 for as many as --sequences need."
+            )
+        if self.watchdog * 1000 < STEPS_OF_SILENCE * self.step_ms:
+            raise SettingsError(
+                f"--watchdog {self.watchdog:g} s is shorter than {STEPS_OF_SILENCE} steps of --step-ms "
+                f"{self.step_ms:g}, so that a healthy engine would be ended. Give it more seconds."
             )
         if len(self.system_prompt.encode()) > MESSAGE_BYTES:
             raise SettingsError(

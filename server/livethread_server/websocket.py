@@ -28,14 +28,14 @@ from livethread_server.session import Session
 
 log = logging.getLogger(__name__)
 
-CLOSED_AT_ONCE, CLOSING_BATCHES = 50, 40
-"""How many sockets are closed in one batch at least, and in how many batches all of them at most."""
 TOKEN_PREFIX = "livethread.token."
 """What a subprotocol begins with that brings a token: the one header that a browser lets its pages set."""
 HELLO_TRIES = 3
 """How many hellos may be refused until the session is closed."""
 PIECE_BYTES = 64 << 10
 """How much is given to the socket at once, as long as it has room."""
+CLOSED_AT_ONCE, CLOSING_BATCHES = 50, 40
+"""How many sockets are closed in one batch at least, and in how many batches all of them at most."""
 
 
 class Socket(Protocol):

@@ -32,6 +32,7 @@ from tests.bench import (
     kill_server,
     kill_worker,
     long_prompt,
+    reconnect,
     report,
     restart,
     revisit,
@@ -43,7 +44,7 @@ from tests.bench.bench import CONTEXT, SEQUENCES, Bench, Group
 ENGINE = (throughput, first_token, long_prompt)
 MEMORY = (ahead, revisit, restart, churn, disk, crowd, equal)
 DEATHS = (kill_worker, kill_server)
-DOOR = (idle_sessions, fan_out)
+DOOR = (idle_sessions, fan_out, reconnect)
 MEASURED = (*ENGINE, *MEMORY, *DOOR, *DEATHS)
 GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*MEASURED, settle))
 USUAL = tuple(name for module in MEASURED for name in module.NAMES)

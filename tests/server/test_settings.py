@@ -108,3 +108,9 @@ def test_cells_that_hold_no_context_are_refused() -> None:
 def test_a_system_prompt_that_is_no_message_is_refused() -> None:
     with pytest.raises(SettingsError, match="--system-prompt"):
         settings(system_prompt="x" * (MESSAGE_BYTES + 1)).check()
+
+
+def test_a_watchdog_that_would_bite_a_healthy_engine_is_refused() -> None:
+    settings(watchdog=2, step_ms=200).check()
+    with pytest.raises(SettingsError, match="--watchdog 2 s is shorter than 10 steps of --step-ms 201"):
+        settings(watchdog=2, step_ms=201).check()
