@@ -129,10 +129,15 @@ class Loop:
         self._emit()
 
     def _tidy(self, took_ms: float) -> None:
-        """Save KV in what is left of the step, or without hurry where nobody waits for the next one."""
-        idle = not self._waiting and not any(self._slots.running())
+        """Save KV in what is left of the step, or without hurry where nobody waits for the next one. Who waits for
+        chunks alone waits for no saving too.
+        """
+        running = any(self._slots.running())
+        if self._waiting and not running:
+            return
+        idle = not self._waiting and not running
         self._residencies.tidy(math.inf if idle else max(self._step_ms - took_ms, self._step_ms / 10))
-        self._tiers.archive.balance()
+        self._tiers.archive.balance(idle=idle)
 
     def listen(self) -> bool:
         """Take the commands that are there; False once there will be no more."""
@@ -143,10 +148,11 @@ class Loop:
 
     def _patience(self) -> float | None:
         """Seconds to wait for a command; None where nothing is to be done before one comes."""
-        idle = not any(self._slots.running())
-        if not idle or any(asked.ready for asked in self._waiting) or (self._ahead.ready and not self._waiting):
+        if any(self._slots.running()) or any(asked.ready for asked in self._waiting):
             return 0.0
-        return self._residencies.patience()
+        if self._waiting:
+            return None  # what is read for them wakes the loop
+        return 0.0 if self._ahead.ready else self._residencies.patience()
 
     def _hear(self, arrived_at: float, command: Command) -> None:
         match command:

@@ -22,10 +22,9 @@ def chunk(first: int = 0, count: int = 20) -> tuple[Head, np.ndarray[tuple[int],
     return head, np.full(head.size, first % 251, np.uint8)
 
 
-@pytest.fixture(params=["ours alone", "verified"])
+@pytest.fixture(params=["quick", "durable"])
 def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
-    key = key_in(tmp_path) if request.param == "verified" else None
-    return Shelf(tmp_path, key=key, durable=key is not None)
+    return Shelf(tmp_path, key=key_in(tmp_path), durable=request.param == "durable")
 
 
 def file_of(folder: Path, head: Head) -> Path:
@@ -98,8 +97,7 @@ def test_a_harmed_file_is_refused_said_once_and_removed(
 
 
 @pytest.mark.parametrize("at", [-1, -40, 60, 230])
-def test_a_flipped_byte_is_found_by_the_tag(tmp_path: Path, at: int) -> None:
-    shelf = Shelf(tmp_path, key=key_in(tmp_path), durable=True)
+def test_a_flipped_byte_is_found_by_the_tag(shelf: Shelf, tmp_path: Path, at: int) -> None:
     head, rows = chunk()
     shelf.write(head, rows)
     data = bytearray(file_of(tmp_path, head).read_bytes())
