@@ -34,7 +34,8 @@ from livethread_server.worker.chunk import (
 
 KEY_SIZE = 32
 _FIRST_READ = FIXED_SIZE + 4 * 256
-_TEMPORARY = ".new"
+TEMPORARY = ".new"
+"""How the names of files end that are being written."""
 
 _log = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ class Shelf:
         self._note_path(thread).unlink(missing_ok=True)
 
     def _put(self, path: Path, parts: list[bytes | Bytes], *, durable: bool) -> None:
-        temporary = path.with_suffix(_TEMPORARY)
+        temporary = path.with_suffix(TEMPORARY)
         try:
             _remove(temporary)  # whatever it is: a link must not be written through
             with _open(temporary, "xb") as file:
@@ -169,7 +170,7 @@ class Shelf:
         """The files of a folder; what a death left half written is removed, and what is no file too."""
         for entry in list(os.scandir(folder)):
             path = Path(entry.path)
-            if path.suffix == _TEMPORARY:
+            if path.suffix == TEMPORARY:
                 _discard(path)
             elif entry.is_file(follow_symlinks=False):
                 yield path
@@ -195,7 +196,7 @@ def key_in(folder: Path) -> bytes:
             return key
         _log.warning("The key %s was damaged, and another is drawn: nothing that was kept under it can be used.", path)
     key = os.urandom(KEY_SIZE)
-    temporary = folder / f"key{_TEMPORARY}"
+    temporary = folder / f"key{TEMPORARY}"
     temporary.unlink(missing_ok=True)
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key)

@@ -27,8 +27,8 @@ from livethread_server.worker.tier import Tier
 
 LAST_SECONDS = 8.0
 """How long writing to disk may take when the server stops."""
-READY = 1 << 26
-"""Bytes for the first state that is restored, at most."""
+READY = 48 << 20
+"""Bytes that are made ready for the first state that is restored, and for the first that is saved, at most."""
 _PROBE = 3
 """Tokens whose state tells its shape."""
 
@@ -55,17 +55,21 @@ class Tiers:
         )
         self.restores = Restores(self.archive, shape, context.streams)
         if shape and not self.archive.empty:
-            self._prepare(shape, state_size(shape, context.streams, context.length))
+            self._prepare(context, shape)
 
         def may_give_up(slot: Sequence) -> bool:
             return not slot.dirty or clock() - slot.used_at >= configure.idle_after
 
         self.ahead = Ahead(self.residencies, self.restores, budget=configure.ingest_tokens, may_give_up=may_give_up)
 
-    def _prepare(self, shape: Shape, most: int) -> None:
-        """Have the memory touched that the first restore needs, which takes longer than the restore."""
+    def _prepare(self, context: Context, shape: Shape) -> None:
+        """Have the memory touched that the first restore and the first save need: fresh pages may take ten times as
+        long as either, most of all in a virtual machine.
+        """
+        size = min(READY, state_size(shape, context.streams, context.length))
+        self.files.read(lambda: np.ones(size, np.uint8), self.restores.keep)
         self.archive.prepare(shape.width)
-        self.files.read(lambda: np.ones(min(most, READY), np.uint8), self.restores.keep)
+        self.files.read(lambda: np.ones(size, np.uint8), context.export_into)
 
     def count(self, *, live: int, ram: int, disk: int, computed: int) -> None:
         """A run's prompt came from there."""
