@@ -54,7 +54,7 @@ class Holdings:
         """Hold what the notes say. What RAM says about a thread is newer than what the disk says."""
         for name in ("disk", "ram"):
             tier = self._stock.tiers.get(name)
-            for note in tier.shelf.notes() if tier else ():
+            for note in tier.shelf.notes() if tier is not None else ():
                 holding = self._threads.setdefault(note.thread, Holding(note.names))
                 holding.names = note.names
                 if name == "disk":
