@@ -59,6 +59,11 @@ class Archive:
     # What there is
 
     @property
+    def tiers(self) -> Iterable[Tier]:
+        """The tiers, the first one first."""
+        return self._stock.tiers.values()
+
+    @property
     def empty(self) -> bool:
         """Whether there is no shelf at all."""
         return not self._stock.tiers
