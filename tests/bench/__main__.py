@@ -28,6 +28,7 @@ from tests.bench import (
     equal,
     first_token,
     long_prompt,
+    peer,
     report,
     restart,
     revisit,
@@ -38,8 +39,8 @@ from tests.bench.bench import CONTEXT, SEQUENCES, Bench, Group
 
 ENGINE = (throughput, first_token, long_prompt)
 MEMORY = (ahead, revisit, restart, churn, disk, crowd, equal)
-GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, settle))
-USUAL = tuple(name for module in (*ENGINE, *MEMORY) for name in module.NAMES)
+GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, peer, settle))
+USUAL = tuple(name for module in (*ENGINE, *MEMORY, peer) for name in module.NAMES)
 NAMES = (*USUAL, *settle.NAMES)
 
 
