@@ -59,8 +59,13 @@ StoreUrl = Annotated[str, _option("store", help="Where threads are kept: 'sqlite
 ChatTemplate = Annotated[
     Path | None, _option("chat-template", help="A Jinja chat template to use instead of the model's own.")
 ]
-LayoutName = Annotated[Layout, _option("layout", help="The KV cache's layout; split is the fast one on CPU.")]
-FlashAttention = Annotated[bool, _option("flash-attention/--no-flash-attention", help="Use flash attention.")]
+LayoutName = Annotated[
+    Layout, _option("layout", help="The KV cache's layout; auto is split on a CPU and unified on a GPU.")
+]
+FlashAttention = Annotated[
+    bool | None,
+    _option("flash-attention/--no-flash-attention", help="Flash attention; unless said, on a GPU only."),
+]
 Repack = Annotated[
     bool,
     _option("repack/--no-repack", help="Try llama.cpp's repacked weights first, which do not work on some machines."),

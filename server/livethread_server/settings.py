@@ -44,7 +44,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     chat_template: Path | None
     system_prompt: str
     layout: Layout
-    flash_attention: bool
+    flash_attention: bool | None
     repack: bool
     threads: int
     gpu_layers: int

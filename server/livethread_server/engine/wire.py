@@ -18,13 +18,14 @@ from msgspec import Struct
 
 from livethread.model import Reason, Residency, Sampling
 
-Layout = Literal["split", "unified"]
+Layout = Literal["auto", "split", "unified"]
 
 
 class Configure(Struct, frozen=True, kw_only=True, tag="configure"):
     """How to load the model. ``context`` is tokens per sequence; ``sequences`` run at once at most.
 
     ``extra_bufts`` is llama.h's ``use_extra_bufts``: the repacked fast path that dies on some machines.
+    ``layout`` auto and ``flash_attention`` None are chosen by what computes, a CPU or a GPU.
     ``step_ms`` is the time one step should take at most; ``threads`` 0 lets the engine choose. ``cells`` is
     KV cells for all sequences together, 0 for sequences × context; in the split layout it decides how many
     sequences there are.
@@ -38,8 +39,8 @@ class Configure(Struct, frozen=True, kw_only=True, tag="configure"):
     model_path: str
     context: int
     sequences: int
-    layout: Layout = "split"
-    flash_attention: bool = False
+    layout: Layout = "auto"
+    flash_attention: bool | None = None
     threads: int = 0
     step_ms: float = 100.0
     extra_bufts: bool = True

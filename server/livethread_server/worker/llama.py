@@ -53,6 +53,11 @@ def quiet() -> None:
     llama.llama_log_set(_log, None)
 
 
+def offloads(gpu_layers: int) -> bool:
+    """Whether so many layers go to a GPU: only where llama.cpp was built for one (``llama_supports_gpu_offload``)."""
+    return gpu_layers > 0 and bool(llama.llama_supports_gpu_offload())
+
+
 class Model:
     """The weights and the vocabulary. Raises `LoadFailed`."""
 

@@ -15,6 +15,7 @@ import threading
 
 from livethread_server.engine.wire import Configure, Failed, Ready, unpack_down
 from livethread_server.worker import canary, llama
+from livethread_server.worker.layout import choose
 from livethread_server.worker.loop import Loop
 from livethread_server.worker.pipes import Outbox, PipeInbox
 from livethread_server.worker.tiers import Tiers
@@ -52,20 +53,21 @@ def main() -> int:
 
 def _context(model: llama.Model, configure: Configure) -> llama.Context:
     length = min(configure.context, model.trained_context)
+    layout = choose(configure, gpu=llama.offloads(configure.gpu_layers))
     return llama.Context(
         model,
         length=length,
-        sequences=_sequences(configure, length),
-        split=configure.layout == "split",
-        flash_attention=configure.flash_attention,
+        sequences=_sequences(configure, length, split=layout.split),
+        split=layout.split,
+        flash_attention=layout.flash_attention,
         threads=configure.threads or _threads(),
         cells=configure.cells,
     )
 
 
-def _sequences(configure: Configure, length: int) -> int:
+def _sequences(configure: Configure, length: int, *, split: bool) -> int:
     """In the split layout each sequence has its own cells, so that their number decides; 256 is llama.cpp's most."""
-    if configure.layout == "unified" or not configure.cells:
+    if not split or not configure.cells:
         return configure.sequences
     return min(max(1, configure.cells // length), 256)
 
