@@ -148,3 +148,14 @@ def test_candidates_tell_what_a_chain_selected(model: Model) -> None:
     candidates.apply(chain)
     assert candidates.chosen == (77, 3.0)
     chain.close()
+
+
+def test_an_export_goes_into_memory_that_was_made_ready(context: Context) -> None:
+    context.ingest(0, 0, PROMPT, last=False)
+    expected = context.export(0).copy()
+    ready = np.ones(1 << 25, np.uint8)
+    context.export_into(ready)
+    context.export_into(np.ones(10, np.uint8))
+    again = context.export(0)
+    assert np.shares_memory(again, ready)
+    assert np.array_equal(again, expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from livethread_server.engine.wire import (
 )
 from livethread_server.worker import canary
 from livethread_server.worker.chunk import TAG_SIZE, head_size, tag
+from livethread_server.worker.files import READERS
 from livethread_server.worker.llama import Context, Model, loaded, quiet
 from livethread_server.worker.scheduler import Costs
 from tests.driven import Driven, reused, sources, tokens_of, words
@@ -415,3 +417,23 @@ def test_a_full_disk_takes_nothing_from_a_pinned_or_running_thread(start: Start)
     moved = [each for each in driven.moved if each.residency == "cold"]
     assert moved == [Moved("t1", "cold", 0)]
     assert sources(driven.ask("again", (*words(0, 40), 5, 6), "t0", tenant="x0")) == (0, 0, 40)
+
+
+def test_who_waits_for_chunks_waits_for_no_saving(start: Start) -> None:
+    driven = start()
+    driven.ask("r1", words(1, 300), "t", max_tokens=1)
+    evicted(driven, "t")
+    driven.ask("r2", words(2, 40), "other", tenant="y", max_tokens=1)
+    gate = threading.Event()
+    for _ in range(READERS):
+        driven.tiers.files.read(gate.wait, lambda _: None)
+    driven.submit("r3", (*words(1, 300), 7, 8), "t")
+    slot = driven.loop._slots.of("other")
+    assert slot is not None
+    slot.saved, slot.used_at = 0, 0.0
+    for _ in range(3):
+        driven.step()
+    assert slot.dirty
+    gate.set()
+    assert sources(driven.finish("r3")[0]) == (0, 0, 300)
+    driven.until(lambda: not slot.dirty)
