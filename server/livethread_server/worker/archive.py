@@ -170,6 +170,10 @@ class Archive:
 
     # Down and up the tiers
 
+    def spare(self, running: Callable[[], Iterable[str]]) -> None:
+        """Ask for the threads that run whenever something must go, and let theirs go last."""
+        self._stock.running = running
+
     def sink(self, thread: str, then: Callable[[], None]) -> None:
         """Have all of a thread's context on disk as well; ``then`` is called once it is, or cannot be."""
         holding, disk = self._holdings.get(thread), self._stock.tiers.get("disk")

@@ -58,6 +58,7 @@ class Residencies:
         self._settled: list[Settled] = []
         self._evicting: deque[Evict] = deque()
         self.slots = Slots(context, self.save, archive.pinned, clock)
+        archive.spare(lambda: [slot.thread for slot in self.slots.running() if slot.thread is not None])
         self.evictions = 0
 
     # Saving

@@ -35,13 +35,14 @@ class Stock:
 
     ``written`` is called with an entry's holders after it was written, or could not be. ``pending`` counts bytes
     that are being written, ``dropped`` chunks that went from a tier for lack of room. What threads in ``pinned``
-    hold goes last. ``changed`` gathers the threads whose chunks have come or gone.
+    hold goes last, and what those that ``running`` names when it is asked. ``changed`` gathers the threads whose chunks have come or gone.
     """
 
     def __init__(self, tiers: Iterable[Tier], files: Files, written: Callable[[Iterable[str]], None]) -> None:
         self.tiers: dict[TierName, Tier] = {tier.name: tier for tier in tiers}
         self.chains = Chains()
         self.pinned: set[str] = set()
+        self.running: Callable[[], Iterable[str]] = tuple
         self.changed: set[str] = set()
         self.pending = 0
         self.dropped = 0
@@ -187,7 +188,7 @@ class Stock:
             return False
         if not tier.lacks(size):
             return True
-        for entry in tier.oldest(self.is_pinned):
+        for entry in tier.oldest(self._spared()):
             if tier.name == "ram" and "disk" in self.tiers and entry.holders and "disk" not in entry.there:
                 continue
             self.take_off(entry, tier)
@@ -227,6 +228,10 @@ class Stock:
         entry.there.clear()
         entry.coming.clear()
         self.changed.update(entry.holders)
+
+    def _spared(self) -> Callable[[Entry], bool]:
+        threads = self.pinned.union(self.running())
+        return lambda entry: not entry.holders.isdisjoint(threads)
 
     def is_pinned(self, entry: Entry) -> bool:
         """Whether a pinned thread holds it."""

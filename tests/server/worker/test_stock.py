@@ -101,6 +101,14 @@ def test_a_full_shelf_lets_go_of_the_oldest_but_of_pinned_threads_last(tmp_path:
     stocked.files.close()
 
 
+def test_what_running_threads_hold_goes_last(tmp_path: Path) -> None:
+    stocked = Stocked(tmp_path, ram=0, disk=5_000)
+    stocked.stock.running = lambda: ["t0"]
+    entries = [stocked.shelved(f"t{number}", first=100 * number) for number in range(3)]
+    assert [bool(entry.there) for entry in entries] == [True, False, True]
+    stocked.files.close()
+
+
 def test_what_only_ram_has_does_not_go_for_others(tmp_path: Path) -> None:
     stocked = Stocked(tmp_path, ram=5_000)
     first, second = stocked.shelved("t"), stocked.shelved("u", first=100)

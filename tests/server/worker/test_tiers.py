@@ -409,13 +409,17 @@ def test_a_disk_that_was_full_is_used_again_later(start: Start, tmp_path: Path) 
 def test_a_full_disk_takes_nothing_from_a_pinned_or_running_thread(start: Start) -> None:
     driven = start(ram_dir="", disk_bytes=3_000_000)
     driven.step(Pin("t0", True))
-    driven.submit("running", words(99, 40), "running", tenant="r", max_tokens=400, logit_bias={0: -1000.0, 2: -1000.0})
+    driven.ask("before", words(99, 40), "running", tenant="r", max_tokens=1)
+    assert evicted(driven, "running") == "disk"
+    endless = {0: -1000.0, 2: -1000.0}
+    driven.submit("running", (*words(99, 40), 7, 8), "running", tenant="r", max_tokens=900, logit_bias=endless)
     for number in range(4):
         driven.ask(f"r{number}", words(number, 40), f"t{number}", tenant=f"x{number}", max_tokens=1)
         assert evicted(driven, f"t{number}") == "disk"
     assert driven.said["running"].finished is None
-    moved = [each for each in driven.moved if each.residency == "cold"]
-    assert moved == [Moved("t1", "cold", 0)]
+    moved = [each.thread for each in driven.moved if each.residency == "cold"]
+    assert moved == ["t1", "t2"]
+    assert driven.tiers.archive.where("running") == ("disk", 40)
     assert sources(driven.ask("again", (*words(0, 40), 5, 6), "t0", tenant="x0")) == (0, 0, 40)
 
 
