@@ -84,6 +84,7 @@ async def once_ready(server: ServerProcess) -> AsyncIterator[WireClient]:
         yield client
 
 
+@pytest.mark.timeout(400)
 async def test_a_server_killed_while_it_evicts_loses_no_thread_and_leaves_no_bad_file(
     own_server: ServerProcess,
 ) -> None:
@@ -106,6 +107,7 @@ async def test_a_server_killed_while_it_evicts_loses_no_thread_and_leaves_no_bad
     assert "was removed, since" not in own_server.log.read_text()
 
 
+@pytest.mark.timeout(400)
 async def test_an_engine_killed_while_it_evicts_loses_no_thread_and_leaves_no_bad_file(
     own_server: ServerProcess,
 ) -> None:
