@@ -35,7 +35,8 @@ class Stock:
 
     ``written`` is called with an entry's holders after it was written, or could not be. ``pending`` counts bytes
     that are being written, ``dropped`` chunks that went from a tier for lack of room. What threads in ``pinned``
-    hold goes last, and what those that ``running`` names when it is asked. ``changed`` gathers the threads whose chunks have come or gone.
+    hold goes last, and what those that ``running`` names when it is asked. ``changed`` gathers the threads whose
+    chunks have come or gone.
     """
 
     def __init__(self, tiers: Iterable[Tier], files: Files, written: Callable[[Iterable[str]], None]) -> None:
