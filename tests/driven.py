@@ -43,6 +43,7 @@ class Driven:
         self.moved: list[Moved] = []
         self.answers: dict[int, Settled | Stats] = {}
         self.progress: dict[str, int] = {}
+        self.steps = 0
         self.tiers = Tiers(context, configure)
         self.loop = Loop(context, costs, self.inbox, self._hear, self.tiers, step_ms=100)
         self.context = context
@@ -51,6 +52,7 @@ class Driven:
         if not isinstance(told, Step):
             self.answers[told.ask] = told
             return
+        self.steps += 1
         self.moved += told.moved
         for output in told.outputs:
             self.progress[output.run] = self.progress.get(output.run, 0) + bool(output.progress)
@@ -71,9 +73,19 @@ class Driven:
 
     def submit(self, run: str, tokens: tuple[int, ...], thread: str = "", **fields: Any) -> None:
         tenant, shared = fields.pop("tenant", "x"), fields.pop("shared", 0)
+        generated, said = fields.pop("generated", ()), fields.pop("said", 0)
         sampling = Sampling(**({"temperature": 0.0, "max_tokens": 12} | fields))
         self.inbox.commands.append(
-            Submit(run=run, thread=thread or run, tenant=tenant, tokens=tokens, sampling=sampling, shared=shared)
+            Submit(
+                run=run,
+                thread=thread or run,
+                tenant=tenant,
+                tokens=tokens,
+                sampling=sampling,
+                shared=shared,
+                generated=generated,
+                said=said,
+            )
         )
 
     def finish(self, *runs: str) -> list[Output]:

@@ -14,15 +14,22 @@ from livethread_server.store.memory import MemoryStore
 
 
 class UnsteadyStore(MemoryStore):
-    """A store whose next ``failures`` commits fail."""
+    """A store whose next ``failures`` commits fail, and its next ``flushes`` flushes."""
 
     failures = 0
+    flushes = 0
 
     async def commit(self, change: Change) -> None:
         if self.failures:
             self.failures -= 1
             raise Unusable("The disk is full. Make room.")
         await super().commit(change)
+
+    async def flush(self, run: str, text: str, tokens: tuple[int, ...]) -> None:
+        if self.flushes:
+            self.flushes -= 1
+            raise Unusable("The disk is full. Make room.")
+        await super().flush(run, text, tokens)
 
 
 def a_thread(thread: str = "t", *, version: int = 1, seq: int = 0, **fields: Any) -> Thread:
@@ -94,9 +101,28 @@ def settings(**fields: Any) -> Settings:
         "threads": 0,
         "gpu_layers": 0,
         "step_ms": 100.0,
+        "watchdog": 60.0,
         "queued_runs": 1,
         "subscriptions": 1,
         "outbox_bytes": 1 << 20,
+        "on_restart": "resume",
+        "drain": 20.0,
+        "history_events": 128,
+        "history_bytes": 1 << 16,
+        "sockets": 10_000,
+        "sessions_per_principal": 10_000,
+        "head_bytes": 32 << 10,
+        "request_seconds": 20.0,
+        "hello_seconds": 10.0,
+        "ping_seconds": 15.0,
+        "pong_seconds": 10.0,
+        "slow_seconds": 5.0,
+        "close_seconds": 5.0,
+        "commands_in_flight": 1024,
+        "bytes_in_flight": 32 << 20,
+        "message_rate": 200.0,
+        "message_burst": 2000,
+        "loaded_threads": 1024,
         "allow_hosts": (),
         "allow_origins": (),
     }

@@ -12,25 +12,32 @@ import msgspec
 
 from livethread import messages as wire
 from livethread.codec import JsonCodec, to_event
-from livethread.errors import CommandError
+from livethread.errors import CommandError, ErrorCode
 from livethread.messages import Command, Event, Limits
 from livethread.model import Principal, Reason, Residency
 from livethread_server.acceptance import Acceptance
+from livethread_server.attendance import Attendance
 from livethread_server.contexts import Contexts
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.outputs import RunOutputs
 from livethread_server.engine.wire import Delta, Finished, Ingest, Moved, Output, Progress, Started, Submit, Warm
 from livethread_server.findings import Findings
+from livethread_server.history import HistoryBounds
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lanes
+from livethread_server.listening import Listening
 from livethread_server.outbox import Outbox
 from livethread_server.prompter import Prompter
+from livethread_server.reading import readers
+from livethread_server.recovery import Recovery
 from livethread_server.runs import Runs
 from livethread_server.service import Service
 from livethread_server.session import Session
 from livethread_server.store.base import Store
+from livethread_server.thread_commands import ThreadCommands
 from livethread_server.threads import Residencies
 from livethread_server.vocabulary import Vocabulary
+from livethread_server.watching import Watching
 
 E = TypeVar("E", bound=Event)
 PATIENCE = 10.0
@@ -94,8 +101,10 @@ class FakeEngine:
         return {"threads": {"live": 1}, "tokens": {"live": 60, "ram": 0, "disk": 15, "computed": 25}}
 
     async def wait_ready(self) -> None:
-        if self.trouble is not None:
-            raise self.trouble
+        while self.trouble is not None:
+            if self.trouble.code is ErrorCode.MODEL_UNAVAILABLE:
+                raise self.trouble
+            await asyncio.sleep(0)
 
     # What a test makes it say
 
@@ -118,7 +127,9 @@ class FakeEngine:
     def finish(self, run: str, reason: Reason = "stop", error: str | None = None) -> None:
         moment = time.monotonic()
         outputs = self._outputs.pop(run)
-        outputs.put(Output(run, finished=Finished(reason, 1, moment, moment, error)))
+        outputs.put(
+            Output(run, finished=Finished(reason, len(self.submitted[run].generated) + 1, moment, moment, error))
+        )
 
     def _put(self, run: str, **fields: Any) -> None:
         self._outputs[run].put(Output(run, **fields))
@@ -177,26 +188,50 @@ class House:
         self.store = store
         self.vocabulary, self.grammars = vocabulary, grammars
         self.engine = FakeEngine(more.get("room", 100))
-        self.hub, self.lanes = hub, lanes = Hub(), Lanes(store, more.get("lanes", 100))
+        history = more.get("history", HistoryBounds())
+        self.hub, self.lanes = hub, lanes = Hub(), Lanes(store, more.get("lanes", 100), history)
         prompter = Prompter("smol", vocabulary, grammars, more.get("context", 2048), more.get("system_prompt", ""))
         self.runs = Runs(store, lanes, hub, self.engine, prompter, "i_1")
+        self.recovery = Recovery(store, lanes, self.runs, prompter)
         self.residencies = Residencies(hub)
         self.contexts = Contexts(lanes, hub, self.engine, prompter, self.residencies)
         self.runs.on_ended = self.contexts.ended
         self.findings = Findings(store, lanes, self.engine, self.residencies)
+        self.watching = Watching(store, lanes, hub, self.residencies, more.get("readers", readers), pause=0)
+        hub.on_event = self.watching.heard
+        self.attendance = Attendance(hub, pause=0, typing=more.get("typing", 60.0))
+        self.listening = Listening(
+            store=store,
+            lanes=lanes,
+            hub=hub,
+            residencies=self.residencies,
+            watching=self.watching,
+            attendance=self.attendance,
+            subscriptions=more.get("subscriptions", 4),
+        )
+        threads = ThreadCommands(
+            store=store,
+            lanes=lanes,
+            runs=self.runs,
+            prompter=prompter,
+            contexts=self.contexts,
+            residencies=self.residencies,
+            listening=self.listening,
+            watching=self.watching,
+        )
         queued = more.get("queued_runs", 8)
         self.service = Service(
             store=store,
             lanes=lanes,
-            hub=hub,
             runs=self.runs,
-            acceptance=Acceptance(store, lanes, self.runs, self.engine, prompter, queued),
+            acceptance=Acceptance(store, lanes, self.runs, prompter, queued),
             prompter=prompter,
             contexts=self.contexts,
             residencies=self.residencies,
-            engine=self.engine,
             identity=("livethread", "0"),
             limits=Limits(1 << 20, 1 << 18, 2048, queued, more.get("subscriptions", 4)),
+            threads=threads,
+            listening=self.listening,
         )
 
     def guest(self, principal: str = "alice") -> Guest:
@@ -214,11 +249,24 @@ class House:
         self.residencies.moved(Moved(thread, "live", tokens))
 
 
+async def crash(house: House) -> None:
+    """End a house as ``kill -9`` does: nothing of it is told or stored any more."""
+    for run in house.runs._live.values():
+        if run.timer is not None:
+            run.timer.cancel()
+    for task in house.runs._tasks:
+        task.cancel()
+    await asyncio.gather(*house.runs._tasks, return_exceptions=True)
+    await house.contexts.stop()
+    await house.store.close()
+
+
 async def closing(house: House) -> AsyncIterator[House]:
     """Use a house and stop its runs after it."""
     await house.store.open()
     yield house
     await house.findings.stop()
+    await house.watching.stop()
     await house.contexts.stop()
     await house.runs.stop()
     await house.store.close()

@@ -44,11 +44,15 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start and wait until a generation would work."""
+        self.launch()
+        self.wait_healthy()
+
+    def launch(self) -> None:
+        """Start and wait for nothing."""
         command = [sys.executable, "-m", "livethread_server.cli", "serve", "--port", str(self.port)]
         command += ["--state-dir", str(self.folder / "state"), *self._flags]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.wait_healthy()
 
     def wait_healthy(self) -> None:
         """Return once ``/health`` says 200."""
@@ -60,6 +64,13 @@ class ServerProcess:
                 return
             time.sleep(0.05)
         raise AssertionError(f"the server did not become healthy:\n{self.log.read_text()}")
+
+    def wait_listening(self) -> None:
+        """Return once somebody answers."""
+        deadline = time.monotonic() + START_SECONDS
+        while not self.health():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
 
     def health(self) -> int:
         """The status of ``/health``; 0 while nobody answers."""
@@ -76,13 +87,23 @@ class ServerProcess:
                 return child
         raise AssertionError("the server has no engine process")
 
+    def send_signal(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal and wait for nothing."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for the end; the exit code."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        return process.wait(timeout=60)
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; the exit code."""
         if self._process is None:
             return 0
-        process, self._process = self._process, None
-        process.send_signal(number)
-        return process.wait(timeout=60)
+        self.send_signal(number)
+        return self.wait()
 
     def restart(self) -> None:
         """Stop and start on the same port and state."""

@@ -11,11 +11,14 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
-from livethread.model import FRAME_BYTES
+from livethread_server.bounds import Bounds
 from livethread_server.http import http_routes
 from livethread_server.outbox import Outbox
+from livethread_server.sockets import protocols
 from livethread_server.websocket import WebSocketDoor
 from tests.house import House
+
+BOUNDS = Bounds()
 
 
 class OpenHouse:
@@ -33,6 +36,10 @@ class OpenHouse:
         await _until(lambda: bool(self.door._open))
         return next(iter(self.door._open))
 
+    async def opened(self, count: int) -> None:
+        """Return once so many sockets are open."""
+        await _until(lambda: len(self.door._open) == count)
+
     async def emptied(self) -> None:
         """Return once no socket is open."""
         await _until(lambda: not self.door._open)
@@ -40,21 +47,18 @@ class OpenHouse:
 
 @asynccontextmanager
 async def opened(
-    house: House, *, outbox_bytes: int = 1 << 20, webclient: Path | None = None
+    house: House, *, bounds: Bounds = BOUNDS, webclient: Path | None = None, hello_required: bool = False
 ) -> AsyncIterator[OpenHouse]:
     """Open the doors of a house until the block ends."""
-    door = WebSocketDoor(house.service, outbox_bytes)
+    door = WebSocketDoor(house.service, bounds, hello_required=hello_required)
     app = Starlette(routes=[WebSocketRoute("/v1/ws", door.serve), *http_routes(house.service, webclient)])
     config = uvicorn.Config(
         app,
         port=0,
         lifespan="off",
         log_config=None,
-        access_log=False,
-        ws="websockets-sansio",
-        ws_max_size=FRAME_BYTES,
-        ws_per_message_deflate=False,
         timeout_graceful_shutdown=1,
+        **protocols(bounds),
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,9 @@ def conversations() -> list[list[Step]]:
 
 
 def matches(expected: Any, got: Any) -> bool:
-    """Whether ``got`` is what an example shows: ``"…"`` is any value, and as a key any other fields."""
-    if expected == ANY:
+    """Whether ``got`` is what an example shows: ``"…"`` and ``"$name"`` are any value, ``"…"`` as a key any other
+    fields."""
+    if expected == ANY or _is_name(expected):
         return True
     if isinstance(expected, dict) and isinstance(got, dict):
         named = expected.keys() - {ANY}
@@ -51,6 +53,32 @@ def matches(expected: Any, got: Any) -> bool:
     if isinstance(expected, list) and isinstance(got, list):
         return len(expected) == len(got) and all(map(matches, expected, got))
     return isinstance(expected, bool) is isinstance(got, bool) and bool(expected == got)
+
+
+def named(expected: Any, got: Any) -> dict[str, Any]:
+    """The values that stand where an example, which ``got`` matches, has names such as ``"$epoch"``."""
+    if isinstance(expected, dict):
+        return _all(named(value, got[key]) for key, value in expected.items() if key != ANY)
+    if isinstance(expected, list):
+        return _all(map(named, expected, got))
+    return {expected: got} if _is_name(expected) else {}
+
+
+def filled(value: Any, names: dict[str, Any]) -> Any:
+    """An example with the values of the names that are known."""
+    if isinstance(value, dict):
+        return {key: filled(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [filled(item, names) for item in value]
+    return names.get(value, value) if _is_name(value) else value
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("$")
+
+
+def _all(found: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {name: value for names in found for name, value in names.items()}
 
 
 def _steps(body: str) -> list[Step]:

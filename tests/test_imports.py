@@ -12,7 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = {"livethread": ROOT / "protocol", "livethread_server": ROOT / "server"}
 
-CHAIN = ["errors", "model", "messages", "checks", "explain", "codec", "connection"]
+CHAIN = [
+    *("errors", "model", "ops", "replies", "commands", "events", "messages"),
+    *("checks", "explain", "codec", "connection"),
+]
 """The protocol from the bottom up: each may import those before it."""
 OUTSIDE = frozenset(
     [
@@ -52,7 +55,7 @@ DOORS = {
     "sqlalchemy": {"store/sql"},
     "aiosqlite": {"store/sql"},
     "msgpack": {"codec", "engine/wire"},
-    "websockets": {"client"},
+    "websockets": {"client", "sockets"},
 }
 """Which modules, or folders of modules, may import a library."""
 
@@ -122,9 +125,10 @@ def test_the_protocol_is_a_chain_that_touches_nothing(name: str) -> None:
     assert not outside & OUTSIDE
 
 
-def test_a_replica_is_pure() -> None:
-    assert {short(one) for one in reached("livethread.replica")} <= {"replica", *CHAIN}
-    assert libraries("livethread.replica") <= {"collections", "typing", "msgspec"}
+@pytest.mark.parametrize("name", ["replica", "resume"])
+def test_a_copy_of_a_thread_is_pure(name: str) -> None:
+    assert {short(one) for one in reached(f"livethread.{name}")} <= {"replica", "resume", *CHAIN}
+    assert libraries(f"livethread.{name}") <= {"collections", "typing", "msgspec"}
 
 
 def test_the_protocol_knows_nothing_of_the_server() -> None:
@@ -187,9 +191,9 @@ def test_every_library_has_one_door(library: str) -> None:
     assert not {user for user in users if not any(f"{user}/".startswith(f"{door}/") for door in DOORS[library])}
 
 
-def test_uvicorn_is_known_to_the_cli_and_one_protocol_class() -> None:
+def test_uvicorn_is_known_to_the_cli_its_server_and_the_room_of_its_protocols() -> None:
     users = {short(module) for module in FILES if "uvicorn" in libraries(module)}
-    assert len(users - {"cli"}) <= 1
+    assert {user.partition("/")[0] for user in users} <= {"cli", "serving", "sockets"}
 
 
 def test_the_client_needs_nothing_but_its_three_libraries() -> None:

@@ -82,17 +82,22 @@ class WireClient:
         """The deltas of a run."""
         return [event for event in self.events if event["type"] == "run.delta" and event["run"] == run]
 
+    async def more(self) -> None:
+        """Take in the next frame."""
+        async with asyncio.timeout(PATIENCE):
+            frame = await self.socket.recv()
+        assert isinstance(frame, str) == (self._encoding == "json")
+        message = json.loads(frame) if isinstance(frame, str) else msgpack.unpackb(frame)
+        if message["type"] == "reply":
+            assert message["id"] not in self._replies
+            self._replies[message["id"]] = message
+        else:
+            self.events.append(message)
+
     async def _until(self, done: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
             while not done():
-                frame = await self.socket.recv()
-                assert isinstance(frame, str) == (self._encoding == "json")
-                message = json.loads(frame) if isinstance(frame, str) else msgpack.unpackb(frame)
-                if message["type"] == "reply":
-                    assert message["id"] not in self._replies
-                    self._replies[message["id"]] = message
-                else:
-                    self.events.append(message)
+                await self.more()
 
 
 @asynccontextmanager

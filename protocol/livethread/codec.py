@@ -16,7 +16,7 @@ from livethread.checks import Unfit, check, check_sampling_names, foreign_words
 from livethread.errors import FrameError
 from livethread.errors import bad_request as bad_request
 from livethread.explain import explain
-from livethread.messages import COMMANDS, EVENTS, Command, Event, Reply
+from livethread.messages import COMMANDS, EVENTS, SUMMARIES, Command, Event, Reply
 
 SUBPROTOCOL_JSON = "livethread.v1.json"
 SUBPROTOCOL_MSGPACK = "livethread.v1.msgpack"
@@ -114,7 +114,8 @@ def to_command(plain: Plain) -> Command:
 def to_event(plain: Plain) -> Event | None:
     """Turn a map into a typed event; None where this version does not know its type."""
     kind = plain.get("type")
-    return convert(plain, EVENTS[kind]) if isinstance(kind, str) and kind in EVENTS else None
+    known = EVENTS if "seq" in plain else EVENTS | SUMMARIES
+    return convert(plain, known[kind]) if isinstance(kind, str) and kind in known else None
 
 
 def to_reply(plain: Plain) -> Reply:

@@ -24,6 +24,7 @@ from livethread.messages import (
     Inserted,
     RunDelta,
     RunFinished,
+    RunRecovered,
     RunSnapshot,
     RunStarted,
     ThreadMutated,
@@ -79,6 +80,8 @@ def _apply_durable(thread: Thread, event: DurableEvent) -> Thread:
         return replace(thread, messages=messages, updated_at=event.updated_at)
     if isinstance(event, RunStarted):
         return replace(thread, messages=_started(thread.messages, event))
+    if isinstance(event, RunRecovered):
+        return replace(thread, messages=_recovered(thread.messages, event))
     if isinstance(event, RunFinished):
         return replace(thread, messages=_with(thread.messages, event.message))
     return thread
@@ -111,6 +114,15 @@ def _started(messages: Messages, event: RunStarted) -> Messages:
     if index is None:
         return messages
     message = replace(messages[index], state="streaming", run=event.run)
+    return (*messages[:index], message, *messages[index + 1 :])
+
+
+def _recovered(messages: Messages, event: RunRecovered) -> Messages:
+    """Whatever was shown of the run: this is what its message holds now."""
+    index = _index(messages, event.message)
+    if index is None:
+        return messages
+    message = replace(messages[index], content=event.content, state="streaming", run=event.run)
     return (*messages[:index], message, *messages[index + 1 :])
 
 

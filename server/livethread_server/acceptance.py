@@ -21,7 +21,7 @@ from livethread_server.live_run import LiveRun
 from livethread_server.mutation import RunUndo, mutate, plan_undo, then
 from livethread_server.placement import Placement, busy, place, touches
 from livethread_server.prompter import Prompter
-from livethread_server.runs import RunEngine, Runs
+from livethread_server.runs import Runs
 from livethread_server.session import Session
 from livethread_server.stamps import new_id, now
 from livethread_server.store.base import RunRecord, Store
@@ -48,14 +48,12 @@ class Acceptance:
         store: Store,
         lanes: Lanes,
         runs: Runs,
-        engine: RunEngine,
         prompter: Prompter,
         queued_runs: int,
     ) -> None:
         self._store = store
         self._lanes = lanes
         self._runs = runs
-        self._engine = engine
         self._prompter = prompter
         self._queued_runs = queued_runs
         self._arrivals: dict[str, Arrival] = {}
@@ -92,7 +90,7 @@ class Acceptance:
         transaction.expect(command.expect_version)
         told, proved = await self._prompter.sampling(lane.thread, command.sampling)
         self._prompter.check_model(lane.thread.model)
-        if (trouble := self._engine.trouble) is not None:
+        if (trouble := self._runs.trouble) is not None:
             # It lives as long as the trouble does, and would gather the frames of every refusal.
             raise trouble.with_traceback(None)
         ending = self._in_the_way(lane, command)

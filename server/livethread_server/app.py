@@ -16,16 +16,21 @@ from livethread.messages import Limits
 from livethread.model import FRAME_BYTES, MESSAGE_BYTES
 from livethread_server.acceptance import Acceptance
 from livethread_server.access import AccessControl, AsgiApp
+from livethread_server.attendance import Attendance
 from livethread_server.contexts import Contexts
 from livethread_server.engine.engine import Engine
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.wire import Configure
 from livethread_server.findings import Findings
+from livethread_server.history import HistoryBounds
 from livethread_server.http import http_routes
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lanes
+from livethread_server.listening import Listening
 from livethread_server.models import ModelFile
 from livethread_server.prompter import Prompter
+from livethread_server.reading import readers
+from livethread_server.recovery import Recovery
 from livethread_server.runs import Runs
 from livethread_server.service import Service
 from livethread_server.settings import Settings
@@ -33,13 +38,12 @@ from livethread_server.stamps import new_id
 from livethread_server.store.base import Store
 from livethread_server.store.memory import MemoryStore
 from livethread_server.store.sql import SqlStore
+from livethread_server.thread_commands import ThreadCommands
 from livethread_server.threads import Residencies
 from livethread_server.tiers import Tiers
 from livethread_server.vocabulary import Vocabulary
+from livethread_server.watching import Watching
 from livethread_server.websocket import WebSocketDoor
-
-LANES = 1024
-"""How many threads' turns are kept loaded."""
 
 
 class App:
@@ -49,48 +53,86 @@ class App:
         self.model = model.name
         context = min(settings.context, vocabulary.trained_context)
         self._vocabulary = vocabulary
+        self._resumes = settings.on_restart == "resume"
         self._store = open_store(settings)
-        self._engine = Engine(_configure(settings, model, context, tiers), queued_runs=settings.queued_runs)
+        self._engine = Engine(
+            _configure(settings, model, context, tiers), queued_runs=settings.queued_runs, watchdog=settings.watchdog
+        )
         self._grammars = GrammarCheck(model.path)
-        hub, lanes = Hub(), Lanes(self._store, LANES)
+        history = HistoryBounds(settings.history_events, settings.history_bytes)
+        hub, lanes = Hub(), Lanes(self._store, settings.loaded_threads, history)
         prompter = Prompter(model.name, vocabulary, self._grammars, context, settings.system_prompt)
         self._runs = Runs(self._store, lanes, hub, self._engine, prompter, instance=new_id("i"))
         residencies = Residencies(hub)
         self._contexts = Contexts(lanes, hub, self._engine, prompter, residencies)
+        self._recovery = Recovery(self._store, lanes, self._runs, prompter)
         self._runs.on_ended = self._contexts.ended
         self._findings = Findings(self._store, lanes, self._engine, residencies)
         self._engine.on_moved = self._findings.moved
-        service = Service(
+        self._watching = Watching(self._store, lanes, hub, residencies, readers)
+        hub.on_event = self._watching.heard
+        listening = Listening(
             store=self._store,
             lanes=lanes,
             hub=hub,
+            residencies=residencies,
+            watching=self._watching,
+            attendance=Attendance(hub),
+            subscriptions=settings.subscriptions,
+        )
+        threads = ThreadCommands(
+            store=self._store,
+            lanes=lanes,
             runs=self._runs,
-            acceptance=Acceptance(self._store, lanes, self._runs, self._engine, prompter, settings.queued_runs),
             prompter=prompter,
             contexts=self._contexts,
             residencies=residencies,
-            engine=self._engine,
+            listening=listening,
+            watching=self._watching,
+        )
+        service = Service(
+            store=self._store,
+            lanes=lanes,
+            runs=self._runs,
+            acceptance=Acceptance(self._store, lanes, self._runs, prompter, settings.queued_runs),
+            prompter=prompter,
+            contexts=self._contexts,
+            residencies=residencies,
             identity=("livethread", importlib.metadata.version("livethread")),
             limits=_limits(settings, context),
+            threads=threads,
+            listening=listening,
         )
-        self._door = WebSocketDoor(service, settings.outbox_bytes)
+        self.bounds = settings.bounds
+        self._door = WebSocketDoor(service, self.bounds)
         routes = [WebSocketRoute("/v1/ws", self._door.serve), *http_routes(service, webclient_folder())]
         self.asgi: AsgiApp = AccessControl(Starlette(routes=routes), settings.hosts, settings.origins)
 
     async def start(self) -> None:
-        """Open the store, end what a crash left behind, and begin to load the model."""
+        """Open the store, take up what a crash left behind, and begin to load the model."""
         await self._store.open()
-        await self._runs.recover()
         await self._grammars.start()
+        await (self._recovery.resume() if self._resumes else self._recovery.keep())
         await self._engine.start()
 
-    async def close_sockets(self) -> None:
-        """Tell every client that the server goes away and may be back."""
-        await self._door.close_all(CloseCode.SHUTDOWN, "The server shuts down. Connect again in a moment.")
+    def close(self) -> None:
+        """Accept no run any more; those there are go on."""
+        self._runs.close()
+
+    async def idle(self) -> None:
+        """Return when no run is left."""
+        await self._runs.idle()
+
+    async def part(self, pause: float) -> None:
+        """Interrupt the runs that are left, and tell every client, once it has heard the ends of its runs, that the
+        server goes away; so many seconds between one batch of clients and the next."""
+        await self._runs.interrupt()
+        await self._door.close_all(CloseCode.SHUTDOWN, "The server shuts down. Connect again in a moment.", pause)
 
     async def stop(self) -> None:
         """End all runs, then everything else, in the order of need."""
         await self._findings.stop()
+        await self._watching.stop()
         await self._contexts.stop()
         await self._runs.stop()
         await self._engine.stop()

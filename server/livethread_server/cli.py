@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import tomllib
 from collections.abc import Callable, Iterator
@@ -21,20 +20,21 @@ import uvicorn
 import uvloop
 
 from livethread.errors import LivethreadError
-from livethread.model import FRAME_BYTES
 from livethread_server import options
 from livethread_server.app import App
 from livethread_server.cache_cli import cache
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
+from livethread_server.serving import Server
 from livethread_server.settings import Settings, SettingsError, byte_size
+from livethread_server.sockets import protocols
 from livethread_server.state_folder import default_state_dir, state_folder
 from livethread_server.tiers import tiers
 from livethread_server.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
-GRACE_SECONDS = 30
-"""How long a shutdown waits for what is under way."""
+GRACE_SECONDS = 5
+"""How long a shutdown waits for connections to end, behind the draining of runs."""
 
 cli = typer.Typer(
     name="livethread",
@@ -101,9 +101,28 @@ def serve(
     threads: options.Threads = 0,
     gpu_layers: options.GpuLayers = 0,
     step_ms: options.StepMs = 100.0,
+    watchdog: options.Watchdog = 60.0,
     queued_runs: options.QueuedRuns = 64,
     subscriptions: options.Subscriptions = 256,
     outbox_bytes: options.OutboxBytes = 1 << 20,
+    on_restart: options.OnRestartChoice = "resume",
+    drain: options.Drain = 20.0,
+    history_events: options.HistoryEvents = 128,
+    history_bytes: options.HistoryBytes = 1 << 16,
+    sockets: options.Sockets = 10_000,
+    sessions_per_principal: options.SessionsPerPrincipal = 10_000,
+    head_bytes: options.HeadBytes = 32 << 10,
+    request_seconds: options.RequestSeconds = 20.0,
+    hello_seconds: options.HelloSeconds = 10.0,
+    ping_seconds: options.PingSeconds = 15.0,
+    pong_seconds: options.PongSeconds = 10.0,
+    slow_seconds: options.SlowSeconds = 5.0,
+    close_seconds: options.CloseSeconds = 5.0,
+    commands_in_flight: options.CommandsInFlight = 1024,
+    bytes_in_flight: options.BytesInFlight = 32 << 20,
+    message_rate: options.MessageRate = 200.0,
+    message_burst: options.MessageBurst = 2000,
+    loaded_threads: options.LoadedThreads = 1024,
     allow_host: options.AllowHost = None,
     allow_origin: options.AllowOrigin = None,
     log_level: options.LogLevel = "info",
@@ -133,9 +152,28 @@ def serve(
             threads=threads,
             gpu_layers=gpu_layers,
             step_ms=step_ms,
+            watchdog=watchdog,
             queued_runs=queued_runs,
             subscriptions=subscriptions,
             outbox_bytes=outbox_bytes,
+            on_restart=on_restart,
+            drain=drain,
+            history_events=history_events,
+            history_bytes=history_bytes,
+            sockets=sockets,
+            sessions_per_principal=sessions_per_principal,
+            head_bytes=head_bytes,
+            request_seconds=request_seconds,
+            hello_seconds=hello_seconds,
+            ping_seconds=ping_seconds,
+            pong_seconds=pong_seconds,
+            slow_seconds=slow_seconds,
+            close_seconds=close_seconds,
+            commands_in_flight=commands_in_flight,
+            bytes_in_flight=bytes_in_flight,
+            message_rate=message_rate,
+            message_burst=message_burst,
+            loaded_threads=loaded_threads,
             allow_hosts=tuple(allow_host or ()),
             allow_origins=tuple(allow_origin or ()),
         )
@@ -159,37 +197,13 @@ def _serve(settings: Settings) -> None:
 async def _run(settings: Settings, build: Callable[[], App], listener: socket.socket) -> None:
     app = build()
     try:
-        await app.start()
-        server = _Server(app, _uvicorn_config(app, settings))
-        log.info("serving %s on http://%s", app.model, settings.address)
-        await server.serve(sockets=[listener])
+        server = Server(app, _uvicorn_config(app, settings), settings.drain)
+        with server.heeding_signals():
+            await app.start()
+            log.info("serving %s on http://%s", app.model, settings.address)
+            await server.serve(sockets=[listener])
     finally:
         await app.stop()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, ending with 0 on a signal (it would raise the signal again) and with our close code."""
-
-    def __init__(self, app: App, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._app = app
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Ask for an orderly end on SIGINT and SIGTERM."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close every WebSocket with 4001 before uvicorn would with a code of its own."""
-        await self._app.close_sockets()
-        await super().shutdown(sockets)
 
 
 def _uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:
@@ -199,12 +213,9 @@ def _uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:
         port=settings.port,
         lifespan="off",
         log_config=None,
-        access_log=False,
         server_header=False,
-        ws="websockets-sansio",
-        ws_max_size=FRAME_BYTES,
-        ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        **protocols(app.bounds),
     )
 
 

@@ -20,7 +20,8 @@ Repeatable = Mutate | Generate
 
 def digest_of(command: Repeatable) -> str:
     """Equal for commands that ask for the same; the command's id, and its key, do not count."""
-    plain = msgspec.structs.replace(command, id=0, key=None)
+    # Keys are sorted only where they are strings, and those of a logit bias are not.
+    plain = msgspec.to_builtins(msgspec.structs.replace(command, id=0, key=None), str_keys=True)
     return hashlib.blake2b(msgspec.json.encode(plain, order="sorted"), digest_size=16).hexdigest()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from livethread.errors import CommandError, ErrorCode
 from livethread.model import Principal, Thread
+from livethread_server.history import USUAL, History, HistoryBounds
 from livethread_server.live_run import LiveRun
 from livethread_server.prompt import Prompt
 from livethread_server.store.base import Missing, Stale, Store, Turn
@@ -25,18 +26,20 @@ class Lane:
 
     ``runs`` are the unfinished ones in the order of acceptance; the first is the one that may stream.
     ``prompt`` is the last prompt given to the engine: where each message's tokens lie in the live context.
+    ``history`` holds the newest durable events of the stream.
     """
 
     thread: Thread
     turns: tuple[Turn, ...]
 
-    def __init__(self, thread: str) -> None:
+    def __init__(self, thread: str, history: HistoryBounds = USUAL) -> None:
         self.id = thread
         self.loaded = False
         self.lock = asyncio.Lock()
         self.users = 0
         self.runs: list[LiveRun] = []
         self.prompt: Prompt | None = None
+        self.history = History(history)
 
     def begin(self) -> Transaction:
         """A transaction on the thread as it is."""
@@ -54,9 +57,10 @@ class Lane:
 class Lanes:
     """Every lane there is: loaded on first use, forgotten when long unused, never while in use."""
 
-    def __init__(self, store: Store, capacity: int) -> None:
+    def __init__(self, store: Store, capacity: int, history: HistoryBounds = USUAL) -> None:
         self._store = store
         self._capacity = capacity
+        self._history = history
         self._lanes: OrderedDict[str, Lane] = OrderedDict()
 
     @asynccontextmanager
@@ -101,7 +105,9 @@ class Lanes:
             ) from None
 
     async def _commit(self, lane: Lane, transaction: Transaction) -> None:
-        await self._store.commit(transaction.change())
+        change = transaction.change()
+        await self._store.commit(change)
+        lane.history.add(change.events)
         lane.thread, lane.turns = transaction.thread, transaction.turns
 
     async def _load(self, lane: Lane) -> None:
@@ -116,7 +122,7 @@ class Lanes:
     def _enter(self, thread: str) -> Lane:
         lane = self._lanes.get(thread)
         if lane is None:
-            lane = self._lanes[thread] = Lane(thread)
+            lane = self._lanes[thread] = Lane(thread, self._history)
         self._lanes.move_to_end(thread)
         lane.users += 1
         return lane

@@ -13,11 +13,13 @@ from typing import Protocol
 import msgspec
 from msgspec import UNSET
 
-from livethread.messages import ErrorBody, RunDelta, RunFinished, RunSnapshot, RunStarted
+from livethread.messages import ErrorBody, RunDelta, RunFinished, RunRecovered, RunSnapshot, RunStarted
 from livethread.model import STATE_OF_REASON, Message, Reason, Run, RunState, Sampling, Sources, Timings, Usage
+from livethread_server.boundaries import Boundaries
 from livethread_server.engine.wire import Delta, Finished, Output, Started
 from livethread_server.mutation import RunUndo, Undo, undo
 from livethread_server.prompt import Prompt
+from livethread_server.stamps import seconds_since
 from livethread_server.store.base import RunRecord, Turn
 from livethread_server.transaction import Transaction
 
@@ -40,6 +42,7 @@ class LiveRun:
 
     ``gate`` is shut while a transaction that would end the run is being prepared: nothing more is told of
     the run until it is open again or the run is ``over``.
+    ``earlier`` is what was told when it started, where that was before the server died.
     """
 
     def __init__(self, record: RunRecord, told: Sampling, proved: Sampling, session: str) -> None:
@@ -56,11 +59,26 @@ class LiveRun:
         self.timer: asyncio.TimerHandle | None = None
         self.text = record.text
         self.tokens: list[int] = list(record.tokens)
+        self.boundaries = Boundaries(len(self.tokens), len(self.text))
         self.accepted_at = time.monotonic()
+        self.earlier: RunStarted | None = None
         self.started: Started | None = None
         self.dropped = 0
         self.first_at: float | None = None
         self.flushed_at = self.accepted_at
+
+    @classmethod
+    def recovered(cls, record: RunRecord, session: str) -> LiveRun:
+        """A run that a server left behind when it died, with what was stored of it. Its sampling is still to be
+        decided. What had happened already counts in its timings as of the moment of its acceptance."""
+        run = cls(record, Sampling(), Sampling(), session)
+        run.accepted_at -= seconds_since(record.accepted_at)
+        if record.started is not None:
+            run.earlier = earlier = msgspec.json.decode(record.started, type=RunStarted)
+            at = run.accepted_at
+            run.started = Started(earlier.prompt_tokens, earlier.reused_tokens, at, at)
+            run.first_at = at if run.tokens else None
+        return run
 
     @property
     def id(self) -> str:
@@ -74,7 +92,9 @@ class LiveRun:
 
     @property
     def position(self) -> int:
-        """How many runs are ahead of it: of its thread, or in the engine's queue."""
+        """How many runs are ahead of it: of its thread, or in the engine's queue; none of one that has started."""
+        if self.started is not None:
+            return 0
         return self.ahead if self.outputs is None else self.outputs.position
 
     @property
@@ -86,11 +106,15 @@ class LiveRun:
         """What the wire shows of it."""
         return msgspec.structs.replace(self.record.run, state=self.state, position=self.position)
 
-    def snapshot(self) -> RunSnapshot | None:
-        """The text so far, for somebody who joins; None while it has not started."""
+    def snapshot(self, told: int = 0) -> RunSnapshot | None:
+        """The text so far, for somebody who joins; None while it has not started. Behind token ``told`` only, where it
+        is sure which text somebody has who was told so far; else all of it."""
         if self.started is None:
             return None
-        return RunSnapshot(run=self.id, message=self.message, start=0, to=len(self.tokens), text=self.text)
+        start, held = told, self.boundaries.characters(told)
+        if held is None:
+            start, held = 0, 0
+        return RunSnapshot(run=self.id, message=self.message, start=start, to=len(self.tokens), text=self.text[held:])
 
     def submitted(self, prompt: Prompt, outputs: Outputs) -> None:
         """The engine has it. A message that it goes on with has the ids that the prompt gave it."""
@@ -100,7 +124,10 @@ class LiveRun:
             self.record = msgspec.structs.replace(self.record, base_tokens=ids)
 
     def start(self, transaction: Transaction, started: Started, instance: str) -> None:
-        """Write into ``transaction`` that the engine began with it."""
+        """Write into ``transaction`` that the engine began with it, or goes on where it had started before."""
+        if self.started is not None:
+            self._go_on(transaction)
+            return
         self.started = started
         turn = transaction.turn(self.message)
         message = msgspec.structs.replace(turn.message, state="streaming")
@@ -126,6 +153,7 @@ class LiveRun:
         start = len(self.tokens)
         self.tokens.extend(delta.tokens)
         self.text += delta.text
+        self.boundaries.add(len(self.tokens), len(self.text))
         if self.first_at is None:
             self.first_at = time.monotonic()
         return RunDelta(thread=self.record.run.thread, run=self.id, start=start, to=len(self.tokens), text=delta.text)
@@ -170,6 +198,16 @@ class LiveRun:
             run = msgspec.structs.replace(run, state="finished", reason=reason, position=0)
         transaction.keep(msgspec.structs.replace(self.record, run=run, text=self.text, tokens=tuple(self.tokens)))
 
+    def _go_on(self, transaction: Transaction) -> None:
+        transaction.tell(
+            RunRecovered,
+            run=self.id,
+            message=self.message,
+            to=len(self.tokens),
+            text=self.text,
+            content=self.record.base + self.text,
+        )
+
     def _undo(self) -> RunUndo:
         return msgspec.json.decode(self.record.undo, type=RunUndo)
 
@@ -191,14 +229,15 @@ class LiveRun:
     def _usage(self, finished: Finished | None) -> Usage:
         return Usage(
             prompt_tokens=self.started.prompt if self.started else 0,
-            completion_tokens=finished.completion if finished else len(self.tokens),
+            completion_tokens=max(finished.completion if finished else 0, len(self.tokens)),
             reused_tokens=self.started.reused if self.started else 0,
         )
 
     def _timings(self, finished: Finished | None) -> Timings:
         end = finished.at if finished else time.monotonic()
         start = self.started.at if self.started else end
-        first = (finished.first_at if finished else None) or self.first_at or end
+        firsts = (self.first_at, finished.first_at if finished else None)
+        first = min((at for at in firsts if at is not None), default=end)
         return Timings(
             queue_ms=_milliseconds(self.accepted_at, start),
             prompt_ms=_milliseconds(start, first),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from livethread_server.engine.wire import Layout
+from livethread_server.settings import OnRestart
 
 
 def _option(name: str, **more: Any) -> Any:
@@ -77,6 +78,10 @@ GpuLayers = Annotated[
 StepMs = Annotated[
     float, _option("step-ms", min=5, max=10_000, help="Milliseconds one step of the engine should take.")
 ]
+Watchdog = Annotated[
+    float,
+    _option("watchdog", min=2, max=86_400, help="Seconds of silence after which a busy engine is started again."),
+]
 QueuedRuns = Annotated[
     int, _option("queued-runs", min=0, max=100_000, help="Runs that may wait; more get 'queue_full'.")
 ]
@@ -90,6 +95,90 @@ OutboxBytes = Annotated[
         min=1 << 16,
         max=1 << 30,
         help="Bytes that may wait for one reader until it is closed.",
+    ),
+]
+OnRestartChoice = Annotated[
+    OnRestart,
+    _option("on-restart", help="Runs that a crash left behind: go on with them, or keep the text they have."),
+]
+Drain = Annotated[
+    float, _option("drain", min=0, max=86_400, help="Seconds that runs may take to finish after SIGTERM.")
+]
+HistoryEvents = Annotated[
+    int,
+    _option("history-events", min=0, max=512, help="A thread's newest events in memory, for those who come back."),
+]
+HistoryBytes = Annotated[
+    int, _option("history-bytes", min=0, max=1 << 20, help="Bytes of them, for each thread in use.")
+]
+Sockets = Annotated[
+    int,
+    _option("sockets", min=1, max=1_000_000, help="Connections that may be open at once; more get status 503."),
+]
+SessionsPerPrincipal = Annotated[
+    int,
+    _option(
+        "sessions-per-principal", min=1, max=1_000_000, help="Sessions of one principal; more are closed with 4504."
+    ),
+]
+HeadBytes = Annotated[
+    int,
+    _option("head-bytes", min=1024, max=1 << 20, help="Bytes of a request's line and headers; more get status 431."),
+]
+RequestSeconds = Annotated[
+    float,
+    _option(
+        "request-seconds",
+        min=0.1,
+        max=3600,
+        help="Seconds in which a request must be made and answered, or a WebSocket be open.",
+    ),
+]
+HelloSeconds = Annotated[
+    float,
+    _option("hello-seconds", min=0.1, max=3600, help="Seconds in which a needed hello must come."),
+]
+PingSeconds = Annotated[
+    float,
+    _option("ping-seconds", min=0.1, max=3600, help="Seconds between the pings to a silent client."),
+]
+PongSeconds = Annotated[
+    float,
+    _option("pong-seconds", min=0.1, max=3600, help="Seconds that a silent client has to answer a ping."),
+]
+SlowSeconds = Annotated[
+    float,
+    _option(
+        "slow-seconds",
+        min=0.1,
+        max=3600,
+        help="Seconds without reading after which a client that events go to is closed.",
+    ),
+]
+CloseSeconds = Annotated[
+    float,
+    _option("close-seconds", min=0.1, max=3600, help="Seconds that a client gets to read the rest and close."),
+]
+CommandsInFlight = Annotated[
+    int,
+    _option("commands-in-flight", min=1, max=1_000_000, help="Commands of one session that may wait for their reply."),
+]
+BytesInFlight = Annotated[
+    int,
+    _option("bytes-in-flight", min=1 << 20, max=1 << 32, help="Bytes of frames that those commands may have come in."),
+]
+MessageRate = Annotated[
+    float,
+    _option("message-rate", min=0.1, max=1e6, help="Commands a second that one session may send."),
+]
+MessageBurst = Annotated[
+    int,
+    _option("message-burst", min=1, max=1_000_000, help="Commands that it may send at once after a pause."),
+]
+LoadedThreads = Annotated[
+    int,
+    _option(
+        "loaded-threads", min=1, max=1_000_000, help="Threads whose messages are kept in memory while nobody uses them."
     ),
 ]
 AllowHost = Annotated[list[str] | None, _option("allow-host", help="Another Host name to answer to. May be repeated.")]

@@ -6,32 +6,57 @@ An outbox must never know who offers frames or how they are written.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections.abc import Callable
 
 from livethread.codec import Codec, Frame
 from livethread.errors import CloseCode
 from livethread.messages import RunDelta
+from livethread_server.deltas import joined, touch
 
-MERGE_BYTES = 64 << 10
-"""From this many waiting bytes on, deltas of one run are merged in the outbox instead of queued."""
+FULL = 0.25
+"""From this part of its limit on, an outbox merges the deltas of a run instead of queueing them."""
+
+
+class _Waiting:
+    """A frame, or deltas that become one when it is taken."""
+
+    __slots__ = ("_deltas", "_frame", "size")
+
+    def __init__(self, frame: Frame, delta: RunDelta | None) -> None:
+        self.size = _size(frame)
+        self._frame = frame
+        self._deltas = [] if delta is None else [delta]
+
+    def grow(self, delta: RunDelta) -> int:
+        """Take over another delta where it touches; by how many bytes that made it longer, 0 where it did not."""
+        if not touch(self._deltas[-1], delta):
+            return 0
+        added = max(1, _size(delta.text))
+        self._deltas.append(delta)
+        self.size += added
+        return added
+
+    def frame(self, codec: Codec) -> Frame:
+        """What goes out."""
+        return codec.encode(joined(self._deltas)) if len(self._deltas) > 1 else self._frame
 
 
 class Outbox:
     """The frames waiting for one session's socket, in order and bounded.
 
-    `offer` never waits. A reader that falls behind gets merged deltas; one that falls behind by more than
-    ``limit`` bytes is given up with the next frame, however large or small that is: `closed` says with which
-    code.
+    `offer` never waits; ``on_change`` is called whenever there is something to do for whoever writes. A reader that
+    falls behind gets merged deltas; one that falls behind by more than ``limit`` bytes is given up with the next frame,
+    however large or small that is: ``closed`` says with which code.
     """
 
     def __init__(self, codec: Codec, limit: int) -> None:
         self.codec = codec
         self.closed: tuple[CloseCode, str] | None = None
+        self.on_change: Callable[[], None] = _nobody
         self._limit = limit
-        self._frames: deque[tuple[Frame, RunDelta | None]] = deque()
+        self._waiting: list[_Waiting] = []
+        self._growing: dict[str, _Waiting] = {}
         self._bytes = 0
-        self._something = asyncio.Event()
-        self._closed = asyncio.Event()
 
     @property
     def waiting_bytes(self) -> int:
@@ -44,47 +69,64 @@ class Outbox:
             self.close(CloseCode.SLOW, f"more than {self._limit} bytes were waiting to be read")
         if self.closed is not None:
             return
-        if delta is not None and self._bytes > MERGE_BYTES:
-            frame, delta = self._merge(frame, delta)
-        self._frames.append((frame, delta))
-        self._bytes += _size(frame)
-        self._something.set()
+        if not self._merge(delta):
+            self._queue(frame, delta)
+        self.on_change()
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Take no more frames; the writer sends what waits, unless the reader was too slow, and closes."""
+        """Take no more frames; what waits goes out first, unless the reader was too slow."""
         if self.closed is None:
             self.closed = (code, reason)
             if code is CloseCode.SLOW:
-                self._frames.clear()
+                self._waiting.clear()
+                self._growing.clear()
                 self._bytes = 0
-            self._something.set()
-            self._closed.set()
+            self.on_change()
 
-    async def wait_closed(self) -> None:
-        """Return once the outbox is closed."""
-        await self._closed.wait()
-
-    async def take(self) -> list[Frame]:
-        """The waiting frames, as soon as there are any; empty when the outbox is closed and drained."""
-        while not self._frames and self.closed is None:
-            self._something.clear()
-            await self._something.wait()
-        frames = [frame for frame, _ in self._frames]
-        self._frames.clear()
-        self._bytes = 0
+    def pop(self, size: int) -> list[Frame]:
+        """The next frames, until they make ``size`` bytes; none where none waits."""
+        frames: list[Frame] = []
+        taken = 0
+        for waiting in self._waiting:
+            if taken >= size:
+                break
+            frames.append(waiting.frame(self.codec))
+            taken += waiting.size
+        del self._waiting[: len(frames)]
+        self._growing.clear()
+        self._bytes -= taken
         return frames
 
-    def _merge(self, frame: Frame, delta: RunDelta) -> tuple[Frame, RunDelta]:
-        last = self._frames[-1][1] if self._frames else None
-        if last is None or last.run != delta.run or last.to != delta.start:
-            return frame, delta
-        dropped, _ = self._frames.pop()
-        self._bytes -= _size(dropped)
-        merged = RunDelta(
-            thread=delta.thread, run=delta.run, start=last.start, to=delta.to, text=last.text + delta.text
-        )
-        return self.codec.encode(merged), merged
+    async def take(self) -> list[Frame]:
+        """All waiting frames, as soon as there are any; empty when the outbox is closed and drained. For a reader
+        without a socket."""
+        while not self._waiting and self.closed is None:
+            something = asyncio.Event()
+            self.on_change = something.set
+            await something.wait()
+        return self.pop(max(1, self._bytes))
+
+    def _merge(self, delta: RunDelta | None) -> bool:
+        """Whether a delta went into one of its run that waits, with nothing but other runs' deltas behind that."""
+        if delta is None or self._bytes <= self._limit * FULL:
+            self._growing.clear()
+            return False
+        waiting = self._growing.get(delta.run)
+        added = 0 if waiting is None else waiting.grow(delta)
+        self._bytes += added
+        return added > 0
+
+    def _queue(self, frame: Frame, delta: RunDelta | None) -> None:
+        waiting = _Waiting(frame, delta)
+        self._waiting.append(waiting)
+        self._bytes += waiting.size
+        if delta is not None:
+            self._growing[delta.run] = waiting
 
 
-def _size(frame: Frame) -> int:
-    return len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode())
+def _nobody() -> None:
+    """Nobody writes."""
+
+
+def _size(text: Frame) -> int:
+    return len(text) if isinstance(text, bytes) or text.isascii() else len(text.encode())

@@ -72,11 +72,15 @@ class Prompter:
     async def sampling(self, thread: Thread, asked: Sampling | None) -> tuple[Sampling, Sampling]:
         """What holds for a run, as it is told, and the same as the engine takes it: with a proved GBNF."""
         told = resolve(asked, thread.sampling, MODEL_SAMPLING)
+        return told, await self.proved(told)
+
+    async def proved(self, told: Sampling) -> Sampling:
+        """What is told as the engine takes it."""
         self.check(told)
         if told.grammar is None and told.json_schema is None:
-            return told, told
+            return told
         gbnf = await self._grammars.compile(grammar=told.grammar, json_schema=told.json_schema)
-        return told, msgspec.structs.replace(told, grammar=gbnf, json_schema=None)
+        return msgspec.structs.replace(told, grammar=gbnf, json_schema=None)
 
     async def prompt(self, thread: Thread, turns: Sequence[Turn], message: str, *, go_on: bool) -> Prompt:
         """The prompt of the run that writes ``message``: everything before it, and it too to ``go_on``.

@@ -1,14 +1,13 @@
-"""The life of accepted runs: started, streaming, ended; exactly one end each.
+"""The life of accepted runs: they wait, start, stream and end; exactly one end each.
 
-Here lanes, engine and hub meet: what the engine says becomes events, durable ones stored before they are
-told. It must never know sockets, or how text is generated.
+Here lanes, engine and hub meet. `starting` gives runs to the engine, `following` turns what it says into events.
+It must never know sockets, or how text is generated.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -16,21 +15,21 @@ from typing import Any, Protocol
 import msgspec
 
 from livethread.errors import CommandError, ErrorCode
-from livethread.messages import ErrorBody, RunProgress, RunStarted
-from livethread.model import Reason, Run, Sampling
-from livethread_server.engine.wire import Finished, Output, Started, Submit
+from livethread.messages import ErrorBody
+from livethread.model import Reason, Run
+from livethread_server.engine.wire import Finished, Submit
+from livethread_server.following import Following, our_fault
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lane, Lanes
 from livethread_server.live_run import LiveRun, Outputs
 from livethread_server.prompt import Prompt
 from livethread_server.prompter import Prompter
+from livethread_server.starting import Starting
 from livethread_server.store.base import RunRecord, Store
 from livethread_server.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 1.0
-"""How much generating may be lost, should the server be killed."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
 """Seconds until an end that could not be stored is tried again: doubled each time, up to the longest."""
 DISCONNECT_SECONDS = 10.0
@@ -67,15 +66,27 @@ class Runs:
     def __init__(
         self, store: Store, lanes: Lanes, hub: Hub, engine: RunEngine, prompter: Prompter, instance: str
     ) -> None:
-        self._store = store
         self._lanes = lanes
         self._hub = hub
         self._engine = engine
         self._prompter = prompter
-        self._instance = instance
+        self._starting = Starting(lanes, engine, prompter, self.submit)
+        self._following = Following(store, lanes, hub, engine, instance, self._end)
         self.on_ended: Callable[[Lane], None] = _ignore
         self._live: dict[str, LiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def trouble(self) -> CommandError | None:
+        """Why no run can be accepted now; None when one can. A new one at each call."""
+        if self._closing:
+            return CommandError(
+                ErrorCode.MODEL_UNAVAILABLE, "The server is shutting down. Connect again in a moment and repeat this."
+            )
+        return self._engine.trouble
 
     def get(self, run: str) -> LiveRun | None:
         """A run that has not ended."""
@@ -104,7 +115,7 @@ class Runs:
     # Starting
 
     def submit(self, lane: Lane, run: LiveRun, prompt: Prompt) -> None:
-        """Give a run to the engine. `CommandError` where that takes none."""
+        """Give a run to the engine, with what it has generated before. `CommandError` where that takes none."""
         outputs = self._engine.submit(
             Submit(
                 run=run.id,
@@ -113,6 +124,8 @@ class Runs:
                 tokens=prompt.tokens,
                 sampling=run.engine_sampling,
                 shared=prompt.shared,
+                generated=tuple(run.tokens),
+                said=len(run.text),
             )
         )
         if lane.thread.pinned:
@@ -130,13 +143,18 @@ class Runs:
         """The run is stored: from now on it is alive, and its time runs."""
         lane.runs.append(run)
         self._live[run.id] = run
+        self._idle.clear()
         if timeout_ms is not None:
             run.timer = asyncio.get_running_loop().call_later(timeout_ms / 1000, self.end_soon, run, "timeout")
 
     def follow(self, run: LiveRun) -> None:
         """Turn what the engine says of a submitted run into events, until the run ends."""
         if run.outputs is not None:
-            self._spawn(self._follow(run, run.outputs))
+            self._spawn(self._following.follow(run, run.outputs))
+
+    def start_soon(self, runs: Sequence[LiveRun]) -> None:
+        """Start adopted runs one behind the other, without waiting for it."""
+        self._spawn(self._start_in_order(runs))
 
     # Ending
 
@@ -179,27 +197,33 @@ class Runs:
             lane.runs.remove(run)
             self._live.pop(run.id, None)
             self._engine.cancel(run.id)
+        if not self._live:
+            self._idle.set()
 
-    def end_soon(self, run: LiveRun, reason: Reason) -> None:
+    def end_soon(self, run: LiveRun, reason: Reason, error: ErrorBody | None = None) -> None:
         """End a run without waiting for it."""
-        self._spawn(self._end(run, reason))
+        self._spawn(self._end(run, reason, error=error))
 
-    async def recover(self) -> None:
-        """End what a crash of the server left behind, with the text that was stored."""
-        for record in await self._store.unfinished():
-            run = LiveRun(record, Sampling(), Sampling(), session="")
-            run.started = _started_before(record)
-            async with self._lanes.hold(record.run.thread, None) as lane:
-                transaction = lane.begin()
-                self.finish_in(transaction, run, "interrupted")
-                await self._lanes.commit(lane, transaction)
+    # The server goes away
 
-    async def stop(self) -> None:
-        """End all runs as interrupted, and all that follows them."""
+    def close(self) -> None:
+        """Accept no run any more; those there are go on."""
+        self._closing = True
+
+    async def idle(self) -> None:
+        """Return when no run is left."""
+        await self._idle.wait()
+
+    async def interrupt(self) -> None:
+        """End all runs as interrupted. One whose end cannot be stored is left to the next start."""
         ends = [self._try_to_end(run, "interrupted") for run in self._live.values()]
         for outcome in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(outcome, Exception):
-                log.error("a run could not be ended; the next start does it", exc_info=outcome)
+                log.error("a run could not be ended; the next start takes it up", exc_info=outcome)
+
+    async def stop(self) -> None:
+        """End all runs as interrupted, and all that follows them."""
+        await self.interrupt()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -243,98 +267,29 @@ class Runs:
             if waited and not index:
                 self._spawn(self._start(run))
 
+    async def _start_in_order(self, runs: Sequence[LiveRun]) -> None:
+        for run in runs:
+            await asyncio.wait([self._spawn(self._start(run))])
+
     async def _start(self, run: LiveRun) -> None:
-        """Start a run that waited for others of its thread; what it cannot start with is its end."""
+        """Start a run; what it cannot start with is its end."""
         try:
-            await self._engine.wait_ready()
-            async with self._lanes.hold(run.record.run.thread, None) as lane:
-                if run.over:
-                    return
-                prompt = await self._prompter.prompt(
-                    lane.thread, lane.turns, run.message, go_on=run.record.run.mode == "continue"
-                )
-                self.submit(lane, run, prompt)
+            await self._starting.start(run)
         except CommandError as error:
             await self._end(run, "error", error=ErrorBody.of(error))
         except Exception:
-            await self._end(run, "error", error=_our_fault())
+            await self._end(run, "error", error=our_fault())
             raise
         else:
             self.follow(run)
 
-    async def _follow(self, run: LiveRun, outputs: Outputs) -> None:
-        try:
-            async for output in outputs:
-                await run.gate.wait()
-                if run.over:
-                    return
-                await self._tell(run, output)
-        except Exception:
-            if run.over:  # its thread was deleted in the meantime
-                return
-            # Whatever broke, the run must not stay open for ever; the cause goes up to the log.
-            await self._end(run, "error", error=_our_fault())
-            raise
-
-    async def _tell(self, run: LiveRun, output: Output) -> None:
-        if output.started is not None:
-            await self._tell_start(run, output.started)
-            if run.over:
-                return
-        if output.progress is not None:
-            part = output.progress
-            self._hub.publish(
-                RunProgress(
-                    thread=run.record.run.thread,
-                    run=run.id,
-                    cached=part.cached,
-                    processed=part.processed,
-                    total=part.total,
-                )
-            )
-        if output.delta is not None:
-            self._hub.publish(run.extend(output.delta))
-        if output.finished is not None:
-            await self._end(run, output.finished.reason, output.finished, self._error(output.finished))
-        elif time.monotonic() - run.flushed_at > FLUSH_SECONDS:
-            run.flushed_at = time.monotonic()
-            await self._store.flush(run.id, run.text, tuple(run.tokens))
-
-    async def _tell_start(self, run: LiveRun, started: Started) -> None:
-        async with self._lanes.hold(run.record.run.thread, None) as lane:
-            if run.over:
-                return
-            transaction = lane.begin()
-            run.start(transaction, started, self._instance)
-            await self._lanes.commit(lane, transaction)
-            self.publish(transaction)
-
-    def _error(self, finished: Finished) -> ErrorBody | None:
-        if finished.error is None:
-            return None
-        trouble = self._engine.trouble
-        code = ErrorCode.INTERNAL if trouble is None else ErrorCode.MODEL_UNAVAILABLE
-        return ErrorBody(code, finished.error, code.retryable)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("following a run failed", exc_info=task.exception())
-
-
-def _our_fault() -> ErrorBody:
-    sentence = "The server failed while it followed the run. Its log says more; generate again."
-    return ErrorBody(ErrorCode.INTERNAL, sentence, False)
-
-
-def _started_before(record: RunRecord) -> Started | None:
-    if record.started is None:
-        return None
-    event = msgspec.json.decode(record.started, type=RunStarted)
-    moment = time.monotonic()
-    return Started(event.prompt_tokens, event.reused_tokens, moment, moment)

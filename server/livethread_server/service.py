@@ -7,43 +7,34 @@ raises `CommandError` and has changed nothing. The service must never know frame
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from livethread import messages as wire
 from livethread.errors import CommandError, ErrorCode
-from livethread.messages import Command, Empty, Generate, HelloOk, Limits, MutateOk, SubscribeOk
-from livethread.model import Principal, Sampling
+from livethread.messages import Command, Generate, HelloOk, Limits, MutateOk
+from livethread.model import Principal
 from livethread_server.acceptance import Acceptance, Answer
 from livethread_server.contexts import Contexts
-from livethread_server.hub import Hub
 from livethread_server.idempotency import answer_record, recall
 from livethread_server.lanes import Lane, Lanes
+from livethread_server.listening import Listening
 from livethread_server.live_run import LiveRun
 from livethread_server.mutation import mutate
-from livethread_server.new_threads import drafted, forked, new_thread, turns_to_fork, with_system_prompt
 from livethread_server.placement import busy, touches
 from livethread_server.prompter import Prompter
 from livethread_server.runs import Runs
 from livethread_server.session import Session
 from livethread_server.stamps import now
-from livethread_server.store.base import BadCursor, Store, Taken
-from livethread_server.threads import Residencies, excerpt, fitting, run_snapshot, snapshot
-from livethread_server.transaction import given
+from livethread_server.store.base import Store
+from livethread_server.thread_commands import ThreadCommands
+from livethread_server.threads import Residencies
 
 RUNS_SHOWN = 100
 """How many runs ``runs`` answers at most."""
 
 Handler = Callable[[Session, Any, Answer], Awaitable[None]]
-
-
-class ServiceEngine(Protocol):
-    """What the service itself needs of an engine."""
-
-    @property
-    def trouble(self) -> CommandError | None:
-        """Why nothing can be generated now; None when it can."""
 
 
 class Service:
@@ -54,36 +45,37 @@ class Service:
         *,
         store: Store,
         lanes: Lanes,
-        hub: Hub,
         runs: Runs,
         acceptance: Acceptance,
         prompter: Prompter,
         contexts: Contexts,
         residencies: Residencies,
-        engine: ServiceEngine,
         identity: tuple[str, str],
         limits: Limits,
+        threads: ThreadCommands,
+        listening: Listening,
     ) -> None:
         self._store = store
         self._lanes = lanes
-        self._hub = hub
         self._runs = runs
         self._acceptance = acceptance
         self._prompter = prompter
         self._contexts = contexts
         self._residencies = residencies
-        self._engine = engine
         self._identity = identity
         self._limits = limits
+        self._listening = listening
         self._handlers: dict[type[Command], Handler] = {
-            wire.ThreadCreate: self._create,
-            wire.ThreadGet: self._get,
-            wire.ThreadList: self._list,
-            wire.ThreadUpdate: self._update,
-            wire.ThreadDelete: self._delete,
-            wire.ThreadFork: self._fork,
-            wire.Subscribe: self._subscribe,
-            wire.Unsubscribe: self._unsubscribe,
+            wire.ThreadCreate: threads.create,
+            wire.ThreadGet: threads.get,
+            wire.ThreadList: threads.list,
+            wire.ThreadUpdate: threads.update,
+            wire.ThreadDelete: threads.delete,
+            wire.ThreadFork: threads.fork,
+            wire.Subscribe: listening.subscribe,
+            wire.Unsubscribe: listening.unsubscribe,
+            wire.Watch: listening.watch,
+            wire.Presence: listening.presence,
             wire.Mutate: self._mutate,
             wire.Generate: self._acceptance.generate,
             wire.ReadDraft: contexts.draft,
@@ -96,13 +88,13 @@ class Service:
     @property
     def trouble(self) -> CommandError | None:
         """Why a generation would not work now; None when it would."""
-        return self._engine.trouble
+        return self._runs.trouble
 
     async def stats(self) -> dict[str, Any]:
         """What is where, and what it was good for. `CommandError` where the engine cannot be asked."""
         return await self._contexts.stats()
 
-    def hello(self, session: Session) -> HelloOk:
+    def hello(self, session: Session, command: wire.Hello) -> HelloOk:
         """Who we are, who the session is, and what is bounded."""
         server, version = self._identity
         return HelloOk(
@@ -126,115 +118,8 @@ class Service:
     def leave(self, session: Session) -> None:
         """The session ended: nothing more goes to it, and its runs may end with it."""
         session.ended = True
-        self._hub.leave(session.outbox)
+        self._listening.leave(session)
         self._runs.session_ended(session.id)
-
-    # Threads
-
-    async def _create(self, session: Session, command: wire.ThreadCreate, answer: Answer) -> None:
-        self._prompter.check_model(command.model or self._prompter.model)
-        if command.sampling is not None:
-            self._prompter.check(command.sampling)
-        thread = new_thread(session.principal, command, self._prompter.model)
-        turns = drafted(with_system_prompt(command.messages, self._prompter.system_prompt), session.principal)
-        try:
-            await self._store.create(thread, turns)
-            self._contexts.created(thread)
-        except Taken:
-            if command.if_exists == "error":
-                raise _taken(thread.id, "thread") from None
-            async with self._lanes.hold(thread.id, session.principal) as lane:
-                thread, turns = lane.thread, lane.turns
-        shown, _ = snapshot(self._residencies.shown(thread), turns)
-        answer(wire.ThreadOk(shown))
-
-    async def _get(self, session: Session, command: wire.ThreadGet, answer: Answer) -> None:
-        async with self._lanes.hold(command.thread, session.principal) as lane:
-            thread, more = excerpt(self._residencies.shown(lane.thread), lane.turns, command.before, command.limit)
-            answer(wire.ThreadGetOk(thread, more, run_snapshot(lane)))
-
-    async def _list(self, session: Session, command: wire.ThreadList, answer: Answer) -> None:
-        try:
-            page = await self._store.list(session.principal.id, command.limit, command.cursor)
-            if (room := fitting(page.threads)) < len(page.threads):
-                page = await self._store.list(session.principal.id, room, command.cursor)
-        except BadCursor:
-            raise CommandError(
-                ErrorCode.BAD_REQUEST,
-                "Field 'cursor' is not one that thread.list gave out. Send back its cursor, or none to begin.",
-                field="cursor",
-            ) from None
-        answer(wire.ThreadListOk(tuple(map(self._residencies.shown, page.threads)), page.cursor))
-
-    async def _update(self, session: Session, command: wire.ThreadUpdate, answer: Answer) -> None:
-        fields = self._changed_fields(command)
-        async with self._lanes.hold(command.thread, session.principal) as lane:
-            transaction = lane.begin()
-            transaction.expect(command.expect_version)
-            if fields:
-                transaction.update(fields, session.principal)
-                await self._lanes.commit(lane, transaction)
-            answer(wire.VersionOk(transaction.thread.version))
-            self._runs.publish(transaction)
-            if "pinned" in fields:
-                self._contexts.pin(lane.id, fields["pinned"])
-
-    async def _delete(self, session: Session, command: wire.ThreadDelete, answer: Answer) -> None:
-        async with self._lanes.hold(command.thread, session.principal) as lane:
-            ending = tuple(lane.runs)
-            transaction = lane.begin()
-            with self._runs.held(ending):
-                self._runs.interrupt_in(transaction, ending, roll_back=False)
-                transaction.tell(wire.ThreadDeleted, by=session.principal)
-                await self._lanes.delete(lane)
-                self._runs.ended(lane, ending)
-            answer(Empty())
-            self._runs.publish(transaction)
-            self._hub.drop(lane.id)
-            self._contexts.forget(lane.id)
-
-    async def _fork(self, session: Session, command: wire.ThreadFork, answer: Answer) -> None:
-        async with self._lanes.hold(command.thread, session.principal) as lane:
-            turns = turns_to_fork(lane, command.at)
-            thread = forked(lane.thread, turns, session.principal, command)
-            try:
-                await self._store.create(thread, turns)
-            except Taken:
-                raise _taken(thread.id, "new_thread") from None
-            self._contexts.created(thread)
-            shown, _ = snapshot(self._residencies.shown(thread), turns)
-            answer(wire.ThreadOk(shown))
-
-    # Listening
-
-    async def _subscribe(self, session: Session, command: wire.Subscribe, answer: Answer) -> None:
-        async with self._lanes.hold(command.thread, session.principal) as lane:
-            known = self._hub.threads(session.outbox) | {lane.id}
-            if len(known) > self._limits.subscriptions:
-                raise CommandError(
-                    ErrorCode.RATE_LIMITED,
-                    f"A session may subscribe to {self._limits.subscriptions} threads. Unsubscribe from one first.",
-                    subscriptions=self._limits.subscriptions,
-                )
-            thread, more = snapshot(self._residencies.shown(lane.thread), lane.turns)
-            # Nothing is awaited from here on, so that no event falls between the snapshot and the rest.
-            answer(
-                SubscribeOk(
-                    epoch=thread.epoch,
-                    seq=thread.seq,
-                    version=thread.version,
-                    recovered=False,
-                    thread=thread,
-                    more=more,
-                    run=run_snapshot(lane),
-                )
-            )
-            if not session.ended:
-                self._hub.add(lane.id, session.outbox)
-
-    async def _unsubscribe(self, session: Session, command: wire.Unsubscribe, answer: Answer) -> None:
-        self._hub.remove(command.thread, session.outbox)
-        answer(Empty())
 
     # Changing
 
@@ -292,22 +177,6 @@ class Service:
         records = await self._store.runs(session.principal.id, command.thread, RUNS_SHOWN)
         answer(wire.RunsOk(tuple(self._runs.shown(record) for record in records)))
 
-    def _changed_fields(self, command: wire.ThreadUpdate) -> dict[str, Any]:
-        """What an update changes, with what null stands for filled in."""
-        fields = given(
-            title=command.title,
-            model=self._prompter.model if command.model is None else command.model,
-            sampling=Sampling() if command.sampling is None else command.sampling,
-            metadata={} if command.metadata is None else command.metadata,
-            overflow="error" if command.overflow is None else command.overflow,
-            pinned=False if command.pinned is None else command.pinned,
-        )
-        if "model" in fields:
-            self._prompter.check_model(fields["model"])
-        if "sampling" in fields:
-            self._prompter.check(fields["sampling"])
-        return fields
-
 
 def _in_the_way(lane: Lane, command: wire.Mutate, by: Principal) -> Sequence[LiveRun]:
     """The runs that a mutation ends; `CommandError` ``busy`` where it may not."""
@@ -319,12 +188,3 @@ def _in_the_way(lane: Lane, command: wire.Mutate, by: Principal) -> Sequence[Liv
     if command.if_busy == "reject":
         raise busy([run.id for run in lane.runs])
     return tuple(lane.runs)
-
-
-def _taken(thread: str, field: str) -> CommandError:
-    return CommandError(
-        ErrorCode.EXISTS,
-        f"The id {thread!r} is taken by another thread. Choose another, or leave it out to get a new one.",
-        field=field,
-        thread=thread,
-    )

@@ -15,10 +15,12 @@ ANYONE = Principal("default", "default")
 
 class Session:
     """From hello to close. ``principal`` owns what the session creates. Once it has ``ended``, commands of it that
-    are under way go on, but nothing may be left behind for it."""
+    are under way go on, but nothing may be left behind for it. ``counted`` is whether it counts among its
+    principal's."""
 
     def __init__(self, outbox: Outbox, principal: Principal = ANYONE) -> None:
         self.id = new_id("s")
         self.principal = principal
         self.outbox = outbox
         self.ended = False
+        self.counted = False

@@ -8,12 +8,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
 from livethread.errors import LivethreadError
 from livethread.model import MESSAGE_BYTES
+from livethread_server.bounds import Bounds
 from livethread_server.engine.wire import Layout
+
+OnRestart = Literal["resume", "keep"]
 
 _UNITS = {"": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 _UNITS |= {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -49,9 +53,28 @@ class Settings(Struct, frozen=True, kw_only=True):
     threads: int
     gpu_layers: int
     step_ms: float
+    watchdog: float
     queued_runs: int
     subscriptions: int
     outbox_bytes: int
+    on_restart: OnRestart
+    drain: float
+    history_events: int
+    history_bytes: int
+    sockets: int
+    sessions_per_principal: int
+    head_bytes: int
+    request_seconds: float
+    hello_seconds: float
+    ping_seconds: float
+    pong_seconds: float
+    slow_seconds: float
+    close_seconds: float
+    commands_in_flight: int
+    bytes_in_flight: int
+    message_rate: float
+    message_burst: int
+    loaded_threads: int
     allow_hosts: tuple[str, ...]
     allow_origins: tuple[str, ...]
 
@@ -71,6 +94,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         port = "" if self.port == 80 else f":{self.port}"  # browsers leave out the default one
         own = {f"http://{host}{port}" for host in (*LOOPBACK_HOSTS, _bracketed(self.host))}
         return (*sorted(own), *self.allow_origins)
+
+    @property
+    def bounds(self) -> Bounds:
+        """How much may be asked of sockets and sessions."""
+        names = (name for name in Bounds.__struct_fields__ if name in self.__struct_fields__)
+        return Bounds(**{name: getattr(self, name) for name in names})
 
     def check(self) -> None:
         """`SettingsError` where settings do not fit together."""

@@ -22,3 +22,8 @@ def new_seed() -> int:
 def now() -> str:
     """The time in RFC 3339, UTC, with microseconds, so that equal lengths sort by time."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def seconds_since(moment: str) -> float:
+    """How long ago a `now` was, of this or an earlier start; 0 where the clock was set back since."""
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())

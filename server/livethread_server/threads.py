@@ -78,9 +78,11 @@ def fitting(threads: Sequence[Thread]) -> int:
     return max(1, sum(size <= MESSAGE_BYTES for size in sizes))
 
 
-def run_snapshot(lane: Lane) -> RunSnapshot | UnsetType:
-    """The run that streams in the lane now, with its text so far."""
-    found = lane.runs[0].snapshot() if lane.runs else None
+def run_snapshot(lane: Lane, run: str | None = None, told: int = 0) -> RunSnapshot | UnsetType:
+    """The run that streams in the lane now, with its text so far; if it is ``run``, only with what comes behind its
+    token ``told``, where that can be vouched for."""
+    streaming = lane.runs[0] if lane.runs else None
+    found = streaming.snapshot(told if streaming.id == run else 0) if streaming else None
     return UNSET if found is None else found
 
 

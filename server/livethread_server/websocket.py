@@ -1,212 +1,246 @@
 """The WebSocket door: frames of one socket in, the session's outbox out.
 
-Commands on one thread are carried out in the order they came, other threads do not wait; ``ping``,
-``hello`` and ``cancel`` wait for nothing. It must never know what a command does.
+``ping``, ``hello`` and ``cancel`` wait for nothing; other commands keep their order. It must never know what a command
+does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from functools import partial
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from msgspec import Struct
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
-from livethread.codec import CODECS, SUBPROTOCOL_JSON
+from livethread.codec import CODECS, SUBPROTOCOL_JSON, Frame
 from livethread.connection import ServerConnection
 from livethread.errors import CloseCode, CommandError, ErrorCode, FrameError
-from livethread.messages import Cancel, Command, Empty, Hello, Ping, ThreadCommand, ThreadCreate, ThreadFork
+from livethread.messages import Cancel, Command, Empty, Hello, Ping
+from livethread_server.bounds import Bounds
+from livethread_server.bucket import Bucket
+from livethread_server.ordering import Ordering
 from livethread_server.outbox import Outbox
 from livethread_server.service import Service
 from livethread_server.session import Session
 
 log = logging.getLogger(__name__)
 
-COMMANDS_IN_FLIGHT = 1024
-"""How many commands of one session may wait for their reply; more are refused."""
-BYTES_IN_FLIGHT = 32 << 20
-"""How many bytes of frames those commands may have come in."""
-CLOSE_SECONDS = 5.0
-"""How long what still waits may take to be written before the socket is closed."""
-REASON_BYTES = 123
-"""The longest reason a close frame can hold (RFC 6455, 5.5)."""
+CLOSED_AT_ONCE, CLOSING_BATCHES = 50, 40
+"""How many sockets are closed in one batch at least, and in how many batches all of them at most."""
+PIECE_BYTES = 64 << 10
+"""How much is given to the socket at once, as long as it has room."""
+
+
+class Socket(Protocol):
+    """What a session needs of its socket: nothing here waits."""
+
+    on_ready: Callable[[], None]
+
+    @property
+    def ready(self) -> bool:
+        """Whether more should be written now; ``on_ready`` is called when that comes true."""
+
+    def write(self, frames: Iterable[Frame]) -> None:
+        """Send frames."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye behind what was sent, and be gone soon."""
+
+    def abort(self) -> None:
+        """Be gone now."""
 
 
 class WebSocketDoor:
-    """Every open socket of the server."""
+    """Every open socket of the server. Where ``hello_required``, nothing else is let in before one is accepted."""
 
-    def __init__(self, service: Service, outbox_bytes: int) -> None:
-        self._service = service
-        self._outbox_bytes = outbox_bytes
+    def __init__(self, service: Service, bounds: Bounds, *, hello_required: bool = False) -> None:
+        self.service = service
+        self.bounds = bounds
+        self.hello_required = hello_required
         self._open: dict[Outbox, asyncio.Event] = {}
+        self._sessions: Counter[str] = Counter()
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one socket from handshake to close."""
         asked = [name for name in websocket.scope["subprotocols"] if name in CODECS]
         codec = CODECS[asked[0] if asked else SUBPROTOCOL_JSON]
         await websocket.accept(subprotocol=asked[0] if asked else None)
-        session = Session(Outbox(codec, self._outbox_bytes))
+        session = Session(Outbox(codec, self.bounds.outbox_bytes))
         gone = self._open[session.outbox] = asyncio.Event()
+        connection = ServerConnection(codec, hello_required=self.hello_required)
+        conversation = _Conversation(self, session, connection, websocket.scope["state"]["socket"])
         try:
-            await _Conversation(self._service, session, websocket).run()
+            await conversation.run(websocket)
         finally:
             del self._open[session.outbox]
             gone.set()
-            self._service.leave(session)
+            self._leave(session)
 
-    async def close_all(self, code: CloseCode, reason: str) -> None:
-        """Close every socket after what waits for it was sent, and wait for that."""
+    async def close_all(self, code: CloseCode, reason: str, pause: float = 0.0) -> None:
+        """Close every socket after what waits for it was sent, and wait for that. ``pause`` seconds lie between one
+        batch and the next, none of which waits for a slow reader of another."""
         gone = [event.wait() for event in self._open.values()]
-        for outbox in list(self._open):
-            outbox.close(code, reason)
+        outboxes = list(self._open)
+        size = max(CLOSED_AT_ONCE, -(-len(outboxes) // CLOSING_BATCHES))
+        for start in range(0, len(outboxes), size):
+            if start:
+                await asyncio.sleep(pause)
+            for outbox in outboxes[start : start + size]:
+                outbox.close(code, reason)
         await asyncio.gather(*gone)
+
+    def enter(self, session: Session) -> None:
+        """It is known whose session it is: close it where that principal has too many already."""
+        session.counted = True
+        self._sessions[session.principal.id] += 1
+        most = self.bounds.sessions_per_principal
+        if self._sessions[session.principal.id] > most:
+            session.outbox.close(CloseCode.TOO_MANY_SESSIONS, f"You have {most} sessions open. Close one of them.")
+
+    def _leave(self, session: Session) -> None:
+        self.service.leave(session)
+        if session.counted:
+            self._sessions[session.principal.id] -= 1
+            if not self._sessions[session.principal.id]:
+                del self._sessions[session.principal.id]
 
 
 class _Conversation:
-    """One socket: a reader that starts commands, a writer that empties the outbox."""
+    """One socket: frames in become commands, the outbox is emptied whenever there is something in it and room."""
 
-    def __init__(self, service: Service, session: Session, websocket: WebSocket) -> None:
-        self._service = service
+    __slots__ = ("_connection", "_door", "_emptying", "_ending", "_loop", "_ordering", "_rate", "_session", "_socket")
+
+    def __init__(self, door: WebSocketDoor, session: Session, connection: ServerConnection, socket: Socket) -> None:
+        self._door = door
         self._session = session
-        self._outbox = session.outbox
-        self._websocket = websocket
-        self._connection = ServerConnection(session.outbox.codec, hello_required=False)
-        self._last: dict[str, asyncio.Task[None]] = {}
-        self._since: set[asyncio.Task[None]] = set()
-        self._commands: set[asyncio.Task[None]] = set()
-        self._bytes = 0
+        self._connection = connection
+        self._socket = socket
+        self._loop = asyncio.get_running_loop()
+        self._ordering = Ordering(door.bounds)
+        self._rate = Bucket(door.bounds.message_rate, door.bounds.message_burst, self._loop.time())
+        self._emptying = False
+        self._ending: asyncio.TimerHandle | None = None
 
-    async def run(self) -> None:
+    async def run(self, websocket: WebSocket) -> None:
         """Until either side closes. Commands under way are carried out to their end."""
-        reader = asyncio.create_task(self._read())
-        writer = asyncio.create_task(self._write())
-        closing = asyncio.create_task(self._outbox.wait_closed())
+        self._session.outbox.on_change, self._socket.on_ready = self._wake, self._empty
+        hello = self._await_hello()
         try:
-            await asyncio.wait({reader, writer, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if self._outbox.closed is not None:
-                await asyncio.wait({writer}, timeout=CLOSE_SECONDS)
-                await self._close(*self._outbox.closed)
-            self._outbox.close(CloseCode.GOING_AWAY, "the client is gone")
+            while (message := await websocket.receive())["type"] != "websocket.disconnect":
+                text = message.get("text")
+                self._hear(message["bytes"] if text is None else text)
         finally:
-            await _end(reader, writer, closing)
+            self._session.outbox.close(CloseCode.GOING_AWAY, "the client is gone")
+            for timer in (hello, self._ending):
+                if timer is not None:
+                    timer.cancel()
 
-    async def _read(self) -> None:
-        while True:
-            message = await self._websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            text = message.get("text")
-            frame = message["bytes"] if text is None else text
-            try:
-                asked = self._connection.receive(frame)
-            except FrameError as error:
-                self._outbox.close(CloseCode.UNDECODABLE, str(error))
-                return
-            if isinstance(asked, Command):
-                self._begin(asked, len(frame))
-            else:
-                self._outbox.offer(asked)
+    # Out
 
-    async def _write(self) -> None:
-        while frames := await self._outbox.take():
-            for frame in frames:
-                if isinstance(frame, str):
-                    await self._websocket.send_text(frame)
-                else:
-                    await self._websocket.send_bytes(frame)
+    def _wake(self) -> None:
+        if not self._emptying:
+            self._emptying = True
+            self._loop.call_soon(self._empty)
 
-    async def _close(self, code: CloseCode, reason: str) -> None:
-        short = reason.encode()[:REASON_BYTES].decode(errors="ignore")
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
-            # Starlette raises RuntimeError where the other side closed a moment before us. A reader that has
-            # stopped reading would have us wait for ever.
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._websocket.close(code, short)
+    def _empty(self) -> None:
+        """Write what waits, as far as the socket has room; then close, if that is what is left to do."""
+        self._emptying = False
+        outbox = self._session.outbox
+        while self._socket.ready and (frames := outbox.pop(PIECE_BYTES)):
+            self._socket.write(frames)
+        if outbox.closed is not None and not outbox.waiting_bytes:
+            self._socket.close(*outbox.closed)
+        elif outbox.closed is not None and self._ending is None:
+            self._ending = self._loop.call_later(self._door.bounds.close_seconds, self._socket.abort)
 
-    # Commands
+    # In
+
+    def _hear(self, frame: Frame) -> None:
+        left = self._rate.take(1, self._loop.time())
+        if left < -self._door.bounds.message_burst:
+            self._session.outbox.close(CloseCode.RATE, "Commands go on coming too fast. Heed 'rate_limited'.")
+        if self._session.outbox.closed is not None:
+            return
+        try:
+            asked = self._connection.receive(frame)
+        except FrameError as error:
+            self._session.outbox.close(CloseCode.UNDECODABLE, str(error))
+            return
+        if not isinstance(asked, Command):
+            self._session.outbox.offer(asked)
+        elif left < 0:
+            self._refuse(asked, _too_fast(self._door.bounds))
+        else:
+            self._begin(asked, len(frame))
 
     def _begin(self, command: Command, size: int) -> None:
+        service = self._door.service
         if isinstance(command, Ping):
             self._reply(command, Empty())
         elif isinstance(command, Hello):
-            self._reply(command, self._service.hello(self._session))
-        elif isinstance(command, Cancel) and (ok := self._service.cancel(self._session, command)):
+            self._greet(command)
+        elif isinstance(command, Cancel) and (ok := service.cancel(self._session, command)):
             self._reply(command, ok)
-        elif len(self._commands) >= COMMANDS_IN_FLIGHT or self._bytes + size > BYTES_IN_FLIGHT:
-            self._refuse(command, _too_many())
+        elif self._ordering.full(size):
+            self._refuse(command, _too_many(self._door.bounds))
         else:
-            self._service.announce(self._session, command)
-            self._start(command, size)
+            service.announce(self._session, command)
+            self._ordering.start(command, size, self._carry_out)
 
-    def _start(self, command: Command, size: int) -> None:
-        """Carry a command out behind the last one on each of its threads; one without threads behind all."""
-        threads = _threads_of(command)
-        before = {self._last[thread] for thread in threads if thread in self._last}
-        if not threads and not isinstance(command, Cancel):
-            # The last such command has waited for all before it, so what came since is enough.
-            before, self._since = self._since, set()
-        task = asyncio.create_task(self._carry_out(command, before))
-        self._bytes += size
-        task.add_done_callback(lambda _: self._took(size))
-        for started in (self._commands, self._since):
-            started.add(task)
-            task.add_done_callback(started.discard)
-        for thread in threads:
-            self._last[thread] = task
-            task.add_done_callback(partial(self._forget, thread))
+    def _await_hello(self) -> asyncio.TimerHandle | None:
+        if not self._door.hello_required:
+            self._door.enter(self._session)
+            return None
+        return self._loop.call_later(self._door.bounds.hello_seconds, self._hello_late)
 
-    async def _carry_out(self, command: Command, before: set[asyncio.Task[None]]) -> None:
-        if before:
-            await asyncio.wait(before)
+    def _hello_late(self) -> None:
+        if self._connection.state == "greeting":
+            seconds = self._door.bounds.hello_seconds
+            self._session.outbox.close(CloseCode.NO_HELLO, f"No hello was accepted within {seconds:g} seconds.")
+
+    def _greet(self, command: Hello) -> None:
         try:
-            await self._service.carry_out(self._session, command, lambda ok: self._reply(command, ok))
+            ok = self._door.service.hello(self._session, command)
+        except CommandError as error:
+            self._refuse(command, error)
+            return
+        self._reply(command, ok)
+        if self._door.hello_required:
+            self._door.enter(self._session)
+
+    async def _carry_out(self, command: Command) -> None:
+        try:
+            await self._door.service.carry_out(self._session, command, lambda ok: self._reply(command, ok))
         except CommandError as error:
             self._refuse(command, error)
         except Exception:
             log.exception("session %s: %s failed", self._session.id, type(command).__name__)
             self._refuse(command, _internal())
 
-    def _took(self, size: int) -> None:
-        self._bytes -= size
-
-    def _forget(self, thread: str, done: asyncio.Task[None]) -> None:
-        if self._last.get(thread) is done:
-            del self._last[thread]
-
     def _reply(self, command: Command, ok: Struct) -> None:
-        self._outbox.offer(self._connection.reply(command.id, ok))
+        self._session.outbox.offer(self._connection.reply(command.id, ok))
 
     def _refuse(self, command: Command, error: CommandError) -> None:
-        self._outbox.offer(self._connection.refuse(command.id, error))
+        self._session.outbox.offer(self._connection.refuse(command.id, error))
 
 
-async def _end(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect):
-            log.error("serving a socket failed", exc_info=outcome)
-
-
-def _threads_of(command: Command) -> set[str]:
-    """The threads on which the command must keep its place."""
-    threads = set()
-    if isinstance(command, ThreadCommand):
-        threads.add(command.thread)
-    if isinstance(command, ThreadCreate) and command.thread is not None:
-        threads.add(command.thread)
-    if isinstance(command, ThreadFork) and command.new_thread is not None:
-        threads.add(command.new_thread)
-    return threads
-
-
-def _too_many() -> CommandError:
+def _too_many(bounds: Bounds) -> CommandError:
     return CommandError(
         ErrorCode.RATE_LIMITED,
-        f"As many commands of this session wait for their reply as may: {COMMANDS_IN_FLIGHT}, or {BYTES_IN_FLIGHT} "
-        "bytes of them. Wait for some of them.",
+        f"As many commands of this session wait for their reply as may: {bounds.commands_in_flight}, or "
+        f"{bounds.bytes_in_flight} bytes of them. Wait for some of them.",
+    )
+
+
+def _too_fast(bounds: Bounds) -> CommandError:
+    return CommandError(
+        ErrorCode.RATE_LIMITED,
+        f"Commands come faster than the {bounds.message_rate:g} a second that this session may send. Wait a moment, "
+        "or the connection is closed.",
+        per_second=bounds.message_rate,
     )
 
 

@@ -26,7 +26,11 @@ from tests.bench import (
     crowd,
     disk,
     equal,
+    fan_out,
     first_token,
+    idle_sessions,
+    kill_server,
+    kill_worker,
     long_prompt,
     peer,
     report,
@@ -39,8 +43,11 @@ from tests.bench.bench import CONTEXT, SEQUENCES, Bench, Group
 
 ENGINE = (throughput, first_token, long_prompt)
 MEMORY = (ahead, revisit, restart, churn, disk, crowd, equal)
-GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*ENGINE, *MEMORY, peer, settle))
-USUAL = tuple(name for module in (*ENGINE, *MEMORY, peer) for name in module.NAMES)
+DEATHS = (kill_worker, kill_server)
+DOOR = (idle_sessions, fan_out)
+MEASURED = (*ENGINE, *MEMORY, *DOOR, *DEATHS, peer)
+GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*MEASURED, settle))
+USUAL = tuple(name for module in MEASURED for name in module.NAMES)
 NAMES = (*USUAL, *settle.NAMES)
 
 

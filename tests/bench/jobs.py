@@ -41,7 +41,9 @@ class Arrival(Struct, frozen=True, array_like=True):
 
 
 class Story(Struct, kw_only=True):
-    """What the client saw of one run. ``sent_at`` is read right before ``generate`` is sent."""
+    """What the client saw of one run. ``sent_at`` is read right before ``generate`` is sent. ``text`` is what the
+    deltas join to, ``torn`` whether two of them did not touch, ``final`` what the message holds in the end.
+    """
 
     run: str
     sent_at: float
@@ -53,6 +55,9 @@ class Story(Struct, kw_only=True):
     reason: str = ""
     timings: dict[str, float] = {}
     text: str = ""
+    torn: bool = False
+    final: str = ""
+    starts: int = 0
 
     @property
     def first_at(self) -> float:

@@ -30,14 +30,13 @@ class Note(Struct, frozen=True):
 class Server(ServerProcess):
     """The real server, observed."""
 
-    def start(self) -> None:
-        """Start and wait until a generation would work."""
+    def launch(self) -> None:
+        """Start and wait for nothing."""
         command = [sys.executable, "-m", "tests.bench.observed", "serve", "--port", str(self.port)]
         command += ["--state-dir", str(self.folder / "state"), *self._flags]
         environment = {**os.environ, NOTES: str(self._notes)}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
-        self.wait_healthy()
 
     @property
     def _notes(self) -> Path:
@@ -47,6 +46,11 @@ class Server(ServerProcess):
         """What was noted so far, by run."""
         notes = [msgspec.json.decode(line, type=Note) for line in self._notes.read_bytes().splitlines()]
         return {note.run: note for note in notes}
+
+    def tokens(self, run: str) -> dict[int, float]:
+        """When the deltas of a run left the engine process, by the position of their first token."""
+        lines = (line.split() for line in self._notes.with_suffix(".tokens").read_text().splitlines())
+        return {int(start): float(at) for of, start, at in lines if of == run}
 
     def processes(self) -> dict[str, psutil.Process]:
         """Its own process and the engine's."""

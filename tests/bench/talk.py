@@ -65,6 +65,7 @@ class Talk:
         kind = message["type"]
         if kind == "run.delta":
             story = self._stories[message["run"]]
+            story.torn |= message["from"] != (story.deltas[-1].to if story.deltas else 0)
             story.deltas.append(Arrival(at, message["to"]))
             story.text += message["text"]
         elif kind == "reply":
@@ -73,9 +74,11 @@ class Talk:
             story = self._stories[message["run"]]
             story.prompt_tokens, story.reused_tokens = message["prompt_tokens"], message["reused_tokens"]
             story.sources = message["sources"]
+            story.starts += 1
         elif kind == "run.finished":
             story = self._stories[message["run"]]
             story.reason, story.timings = message["reason"], message["timings"]
+            story.final = message["message"]["content"]
             story.completion_tokens = message["usage"]["completion_tokens"]
 
     def _take_reply(self, message: Map) -> None:

@@ -7,9 +7,10 @@ A visit is ``mutate`` with a message, its reply, and right behind it ``generate`
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from statistics import median
+from types import MappingProxyType
 
 import httpx
 
@@ -62,10 +63,17 @@ class Visitor:
         """Put a message of so many tokens at a thread's end, and wait for the reply."""
         self.talk.ask("mutate", thread=thread, ops=[_append(self.text(tokens))])
 
-    def generate(self, thread: str, *, max_tokens: int = ANSWER, content: str | None = None) -> Story:
+    def generate(
+        self,
+        thread: str,
+        *,
+        max_tokens: int = ANSWER,
+        content: str | None = None,
+        sampling: Mapping[str, float] = MappingProxyType({}),
+    ) -> Story:
         """Ask for an answer, to ``content`` where that is given, without waiting for it."""
         ops = [] if content is None else [_append(content)]
-        fields = {"ops": ops, "sampling": {"max_tokens": max_tokens}}
+        fields = {"ops": ops, "sampling": {"max_tokens": max_tokens, **sampling}}
         return self.talk.generate(thread, f"run-{self._bench.number()}", **fields)
 
     def answer(self, thread: str, *, max_tokens: int = ANSWER, content: str | None = None) -> Story:
@@ -92,6 +100,10 @@ class Visitor:
         self.talk.settle()
         for thread in threads:
             self.wait_for(thread, "disk")
+
+    def kill_engine(self) -> None:
+        """Let the server's engine process die where it is."""
+        self._server.engine().kill()
 
     def residency(self, thread: str) -> str:
         """Where a thread's context is."""

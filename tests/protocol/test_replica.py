@@ -22,6 +22,7 @@ from livethread.messages import (
     RunFinished,
     RunProgress,
     RunQueued,
+    RunRecovered,
     RunSnapshot,
     RunStarted,
     ThreadDeleted,
@@ -106,6 +107,26 @@ def test_a_continued_message_keeps_what_it_held() -> None:
     assert now.messages[0].content == "Once upon"
 
 
+def recovered(seq: int, text: str, content: str) -> RunRecovered:
+    return RunRecovered(thread="t", seq=seq, version=2, run="r", message="a", to=len(text), text=text, content=content)
+
+
+@pytest.mark.parametrize("shown", ["", " upon", " upon a time there", " never"])
+def test_a_recovered_run_replaces_the_text_that_was_shown(shown: str) -> None:
+    now = apply(thread(message("a", "Once", run="old")), started(1, "r", "a"))
+    now = apply(now, RunDelta(thread="t", run="r", start=0, to=1, text=shown))
+    now = apply(now, recovered(2, " upon", "Once upon"))
+    assert (now.messages[0].content, now.messages[0].state, now.messages[0].run) == ("Once upon", "streaming", "r")
+    now = apply(now, RunDelta(thread="t", run="r", start=5, to=6, text=" a"))
+    assert now.messages[0].content == "Once upon a"
+
+
+def test_who_comes_back_before_a_run_goes_on_sees_what_the_others_see() -> None:
+    streaming = message("a", "Once", run="r", state="streaming")
+    early = begin(thread(streaming), RunSnapshot("r", "a", 0, 5, " upon"))
+    assert apply(early, recovered(1, " upon", "Once upon")).messages == early.messages
+
+
 def test_a_snapshot_of_a_streaming_thread_joins_the_stream_where_it_is() -> None:
     streaming = message("a", "Once", run="r", state="streaming")
     early = begin(thread(streaming), UNSET)
@@ -139,6 +160,7 @@ def test_text_of_a_run_whose_message_is_gone_goes_nowhere() -> None:
     now = thread(message("a"))
     assert apply(now, RunDelta(thread="t", run="r", start=0, to=1, text="x")) == now
     assert apply(now, started(1, "r", "b")).messages == now.messages
+    assert apply(thread(message("b")), recovered(1, "x", "x")).messages == (message("b"),)
     assert apply(now, finished(1, "r", message("b"))).messages == now.messages
 
 

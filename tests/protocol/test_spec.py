@@ -11,9 +11,9 @@ import pytest
 
 from livethread.codec import CODECS, MsgpackCodec, convert, to_command, to_event, to_reply
 from livethread.errors import CloseCode, CommandError, ErrorCode
-from livethread.messages import COMMANDS, EVENTS, ErrorBody, Reply
+from livethread.messages import COMMANDS, EVENTS, SUMMARIES, ErrorBody, Here, Reply, Since
 from livethread.model import Message, Reason, Run, Sampling, Sources, Thread, Timings, Usage
-from tests.spec import ANY, SPEC, Block, Step, blocks, conversations, matches
+from tests.spec import ANY, SPEC, Block, Step, blocks, conversations, filled, matches, named
 
 TEXT = SPEC.read_text()
 EXAMPLES = blocks("json")
@@ -63,7 +63,8 @@ def test_what_clients_say_in_conversations_is_a_command_or_refused_as_told(steps
 @pytest.mark.parametrize("step", TOLD)
 def test_what_the_server_says_in_conversations_has_known_fields(step: Step) -> None:
     frame = step.frame
-    kind = Reply if frame["type"] == "reply" else EVENTS[frame["type"]]
+    told = SUMMARIES if "summary" in frame else EVENTS
+    kind = Reply if frame["type"] == "reply" else told[frame["type"]]
     assert set(frame) <= names(kind) | {"type", ANY}
     if "error" in frame:
         assert frame["error"].keys() == names(ErrorBody)
@@ -88,7 +89,7 @@ WORDS = {
     *names(Message),
     *(name for kind in COMMANDS.values() for name in names(kind) - {"id"}),
     *(name for kind in COMMANDS.values() for name in names(kind.Ok) - {"events"}),
-    *(name for kind in EVENTS.values() for name in names(kind) - {"thread", "seq", "version"}),
+    *(name for kind in (*EVENTS.values(), *SUMMARIES.values()) for name in names(kind) - {"thread", "seq", "version"}),
 }
 
 
@@ -97,7 +98,7 @@ def test_every_name_of_the_wire_is_described(word: str) -> None:
     assert f"`{word}`" in TEXT
 
 
-@pytest.mark.parametrize("kind", [Run, Usage, Timings, Sources])
+@pytest.mark.parametrize("kind", [Run, Usage, Timings, Sources, Since, Here])
 def test_small_objects_are_described_with_their_fields(kind: Any) -> None:
     assert f"`{{{', '.join(kind.__struct_fields__)}}}`" in TEXT
 
@@ -120,3 +121,11 @@ def test_placeholders_stand_for_any_value_and_for_fields_left_out() -> None:
     assert not matches({"a": 1, ANY: ANY}, {"b": 2})
     assert not matches({"a": [1]}, {"a": [1, 2]})
     assert not matches({"a": True}, {"a": 1})
+
+
+def test_names_stand_for_the_values_that_they_were_given() -> None:
+    example = {"a": ["$x", 1], "b": {"c": "$y", ANY: ANY}}
+    got = {"a": [7, 1], "b": {"c": "e", "d": 2}}
+    assert matches(example, got)
+    assert named(example, got) == {"$x": 7, "$y": "e"}
+    assert filled(example, named(example, got)) == {"a": [7, 1], "b": {"c": "e", ANY: ANY}}

@@ -8,7 +8,7 @@ import pytest
 from livethread.codec import JsonCodec
 from livethread.errors import CommandError, ErrorCode
 from livethread.messages import Append, Draft, Generate, GenerateOk, Mutate, MutateOk
-from livethread.model import Principal
+from livethread.model import Principal, Sampling
 from livethread_server.idempotency import answer_record, digest_of, recall
 from livethread_server.outbox import Outbox
 from livethread_server.session import Session
@@ -22,6 +22,14 @@ OK = MutateOk(1, ("m",), None)
 
 def session(principal: str = "alice") -> Session:
     return Session(Outbox(JsonCodec(), 1), Principal(principal, principal))
+
+
+def test_biases_are_the_same_in_any_order() -> None:
+    some, same, other = (
+        Generate(id=1, thread="t", sampling=Sampling(logit_bias=biases))
+        for biases in ({1: 0.5, 20: 1.0}, {20: 1.0, 1: 0.5}, {1: 0.5, 20: 1.5})
+    )
+    assert digest_of(some) == digest_of(same) != digest_of(other)
 
 
 async def answered() -> MemoryStore:

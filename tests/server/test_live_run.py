@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 import pytest
 
-from livethread.messages import DurableEvent, RunFinished, RunStarted, ThreadMutated
+from livethread.messages import DurableEvent, RunFinished, RunRecovered, RunStarted, ThreadMutated
 from livethread.model import STATE_OF_REASON, Principal, Reason, Sampling
+from livethread_server.engine.outputs import RunOutputs
 from livethread_server.engine.wire import Delta, Finished, Started
 from livethread_server.live_run import LiveRun
 from livethread_server.mutation import RunUndo, plan_undo
@@ -110,3 +114,51 @@ def test_a_finished_run_is_kept_with_what_it_said() -> None:
     run.finish(transaction, "stop", as_they_are)
     (record,) = transaction.change().runs
     assert (record.run.state, record.run.reason, record.text, record.tokens) == ("finished", "stop", "Hi", (1,))
+
+
+def left_behind(mode: str, text: str, tokens: tuple[int, ...]) -> tuple[LiveRun, Transaction]:
+    """A run that had started when the server died an hour after its acceptance, taken up by the next one."""
+    run, transaction = placed(mode)
+    run.start(transaction, Started(5, 2, 0.0, 0.0), "i")
+    record = msgspec.structs.replace(run.record, text=text, tokens=tokens, accepted_at=an_hour_ago())
+    return LiveRun.recovered(record, ""), Transaction(transaction.thread, transaction.turns)
+
+
+def an_hour_ago() -> str:
+    return (datetime.now(UTC) - timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize(("mode", "content"), [("reply", " two"), ("continue", "old two"), ("regenerate", " two")])
+def test_a_recovered_run_tells_where_it_goes_on(mode: str, content: str) -> None:
+    run, transaction = left_behind(mode, " two", (1, 2))
+    before = transaction.turns
+    run.start(transaction, Started(5, 4, 0.0, 0.0), "another")
+    (event,) = transaction.events
+    assert isinstance(event, RunRecovered)
+    assert (event.message, event.to, event.text, event.content) == (run.message, 2, " two", content)
+    assert (transaction.turns, transaction.thread.version) == (before, a_thread().version)
+    delta = run.extend(Delta((3,), " three"))
+    assert (delta.start, delta.to) == (2, 3)
+    run.finish(transaction, "stop", as_they_are)
+    assert contents(transaction.turns)[-1][0] == content + " three"
+
+
+@pytest.mark.parametrize(("text", "tokens", "completion"), [("", (), 1), ("Hi", (1, 2), 2)])
+def test_a_recovered_run_counts_what_was_before_the_crash(text: str, tokens: tuple[int, ...], completion: int) -> None:
+    run, transaction = left_behind("reply", text, tokens)
+    moment = time.monotonic()
+    run.finish(transaction, "stop", as_they_are, Finished("stop", 1, moment, moment))
+    (event,) = transaction.events
+    assert isinstance(event, RunFinished)
+    assert (event.usage.prompt_tokens, event.usage.reused_tokens) == (5, 2)
+    assert event.usage.completion_tokens == completion
+    whole = event.timings.first_token_ms + event.timings.generate_ms
+    assert 3_600_000 <= whole < 3_700_000
+    assert (event.timings.first_token_ms == 0) is bool(tokens)
+
+
+def test_a_run_that_has_started_is_behind_no_other() -> None:
+    run, _ = left_behind("reply", "Hi", (1,))
+    run.outputs = RunOutputs("r")
+    run.outputs.position = 3
+    assert (run.run().state, run.run().position) == ("running", 0)

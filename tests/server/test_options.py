@@ -82,6 +82,8 @@ def test_flags_come_before_variables_before_the_file(tmp_path: Path) -> None:
         ("--kv-cells", "-1"),
         ("--ingest-tokens", "-1"),
         ("--outbox-bytes", "1"),
+        ("--on-restart", "forget"),
+        ("--drain", "-1"),
         ("--layout", "round"),
         ("--log-level", "loud"),
     ],

@@ -165,14 +165,28 @@ async def test_a_run_whose_thread_is_deleted_while_it_waits_for_the_engine_is_wi
     assert house.runs.waiting() == 0
 
 
-async def test_what_a_crash_left_behind_ends_with_the_text_that_was_stored(house: House) -> None:
+async def test_a_server_that_goes_away_takes_no_run_and_lets_those_there_are_end(house: House) -> None:
     guest = await streaming(house)
     await guest.ask(wire.Generate, run="r2", if_busy="enqueue")
-    await house.store.flush("r", "Hi th", (1, 2))
-    after = House(house.store, house.vocabulary, house.grammars)
-    await after.runs.recover()
-    got = (await after.guest().ask(wire.ThreadGet)).thread
-    assert [(m.content, m.state) for m in got.messages[1:]] == [("Hi th", "interrupted"), ("", "interrupted")]
-    assert await house.store.unfinished() == ()
-    assert got.messages[1].usage is not None
-    assert got.messages[1].usage.prompt_tokens > 0
+    house.runs.close()
+    with pytest.raises(CommandError) as refused:
+        await guest.ask(wire.Generate, run="r3", if_busy="enqueue")
+    assert (refused.value.code, refused.value.retryable) == (ErrorCode.MODEL_UNAVAILABLE, True)
+    assert house.service.trouble is not None
+    idle = asyncio.create_task(house.runs.idle())
+    house.engine.finish("r")
+    await house.engine.taken("r2")
+    assert not idle.done()
+    house.engine.finish("r2")
+    await idle
+    assert await ends(guest) == [("r", "stop"), ("r2", "stop")]
+
+
+async def test_what_a_server_that_goes_away_does_not_wait_for_is_interrupted(house: House) -> None:
+    guest = await streaming(house)
+    await guest.ask(wire.Generate, run="r2", if_busy="enqueue")
+    await house.runs.interrupt()
+    assert await ends(guest) == [("r", "interrupted"), ("r2", "interrupted")]
+    assert (await guest.next(wire.RunFinished, run="r")).message.content == "Hi"
+    await house.runs.idle()
+    assert list(house.engine.submitted) == ["r"]

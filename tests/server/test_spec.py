@@ -11,7 +11,7 @@ from websockets.typing import Subprotocol
 
 from livethread.codec import CODECS
 from tests.serving import ServerProcess
-from tests.spec import EPHEMERAL, Step, conversations, matches
+from tests.spec import EPHEMERAL, Step, conversations, filled, matches, named
 
 PATIENCE = 60.0
 """Seconds that a conversation may take; it takes far less."""
@@ -25,16 +25,18 @@ async def test_the_server_says_what_the_description_says(
     codec = CODECS[subprotocol]
     offered = [Subprotocol(subprotocol)]
     async with asyncio.timeout(PATIENCE), websockets.connect(live_server.ws_url, subprotocols=offered) as socket:
-        skipping = False
+        skipping, names = False, dict[str, Any]()
         for step in _renamed(conversations()[number], subprotocol):
+            frame = filled(step.frame, names)
             if step.client:
-                await socket.send(codec.encode(step.frame))
+                await socket.send(codec.encode(frame))
             elif step.frame is None:
                 skipping = True
             else:
-                while not matches(step.frame, got := codec.decode(await socket.recv())):
-                    assert skipping or got["type"] in EPHEMERAL, f"{got}\nshould be\n{step.frame}"
+                while not matches(frame, got := codec.decode(await socket.recv())):
+                    assert skipping or got["type"] in EPHEMERAL, f"{got}\nshould be\n{frame}"
                 skipping = False
+                names |= named(frame, got)
 
 
 def _renamed(steps: list[Step], subprotocol: str) -> list[Step]:

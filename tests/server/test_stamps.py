@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from livethread_server.stamps import new_id, new_seed, now
+from livethread_server.stamps import new_id, new_seed, now, seconds_since
 
 
 def test_ids_begin_with_their_kind_fit_the_wire_and_never_repeat() -> None:
@@ -21,3 +21,9 @@ def test_times_are_utc_and_sort_as_text() -> None:
     assert first <= second
     assert len(first) == len(second) == len("2026-01-01T00:00:00.000000Z")
     assert abs((datetime.now(UTC) - datetime.fromisoformat(first)).total_seconds()) < 60
+
+
+def test_the_time_since_a_moment_is_never_negative() -> None:
+    assert 0 <= seconds_since(now()) < 60
+    assert seconds_since("2026-01-01T00:00:00.000000Z") > 0
+    assert seconds_since("2999-01-01T00:00:00.000000Z") == 0

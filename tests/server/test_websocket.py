@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import websockets
 
-from livethread.errors import CloseCode
-from livethread.messages import RunDelta, ThreadMutated, Unsubscribe
+from livethread.errors import CloseCode, CommandError, ErrorCode
+from livethread.messages import Hello, RunDelta, ThreadMutated, Unsubscribe
 from livethread.model import MESSAGE_BYTES
 from livethread_server import websocket
+from livethread_server.bounds import Bounds
 from livethread_server.engine.wire import Submit
+from livethread_server.session import Session
 from livethread_server.stamps import new_id
 from tests.house import House
 from tests.socketry import OpenHouse, opened
@@ -25,6 +27,13 @@ USER = {"op": "append", "message": {"role": "user", "content": "Hello"}}
 @pytest.fixture
 async def doors(house: House) -> AsyncIterator[OpenHouse]:
     async with opened(house) as doors:
+        yield doors
+
+
+@pytest.fixture
+async def impatient(house: House) -> AsyncIterator[OpenHouse]:
+    """Doors that give nobody much time to close."""
+    async with opened(house, bounds=Bounds(close_seconds=0.05)) as doors:
         yield doors
 
 
@@ -125,20 +134,64 @@ async def test_an_undecodable_frame_ends_the_session_behind_what_waits(doors: Op
         assert reason
 
 
-@pytest.mark.parametrize(("bound", "value"), [("COMMANDS_IN_FLIGHT", 3), ("BYTES_IN_FLIGHT", 150)])
-async def test_too_many_commands_in_flight_are_refused_but_never_a_ping(
-    doors: OpenHouse, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
-) -> None:
-    monkeypatch.setattr(websocket, bound, value)
-    async with connected(doors.ws_url) as client:
+@pytest.mark.parametrize("bounds", [Bounds(commands_in_flight=3), Bounds(bytes_in_flight=150)])
+async def test_too_many_commands_in_flight_are_refused_but_never_a_ping(house: House, bounds: Bounds) -> None:
+    async with opened(house, bounds=bounds) as doors, connected(doors.ws_url) as client:
         await client.ask("thread.create", thread="t")
-        async with doors.house.lanes.hold("t", None):
+        async with house.lanes.hold("t", None):
             waiting = [await client.send("thread.get", thread="t") for _ in range(3)]
             assert (await client.refused("thread.get", thread="t"))["code"] == "rate_limited"
             await client.ask("ping")
         for number in waiting:
             assert "ok" in await client.reply(number)
         await client.ask("thread.get", thread="t")
+
+
+async def test_commands_that_come_too_fast_are_refused_and_then_closed(house: House) -> None:
+    bounds = Bounds(message_rate=0.001, message_burst=5)
+    async with opened(house, bounds=bounds) as doors, connected(doors.ws_url) as client:
+        for _ in range(5):
+            await client.ask("ping")
+        for _ in range(5):
+            refusal = await client.refused("thread.list")
+            assert (refusal["code"], refusal["retryable"]) == ("rate_limited", True)
+            assert refusal["details"] == {"per_second": 0.001}
+        await client.send("ping")
+        assert (await closed(client.socket))[0] == CloseCode.RATE
+
+
+async def test_sessions_above_a_principals_share_are_closed_and_make_room_again(house: House) -> None:
+    async with opened(house, bounds=Bounds(sessions_per_principal=1)) as doors:
+        async with connected(doors.ws_url) as first:
+            await first.ask("ping")
+            async with connected(doors.ws_url) as second:
+                assert (await closed(second.socket))[0] == CloseCode.TOO_MANY_SESSIONS
+            await first.ask("ping")
+        await doors.emptied()
+        async with connected(doors.ws_url) as third:
+            await third.ask("ping")
+    assert not doors.door._sessions
+
+
+async def test_where_a_hello_is_needed_it_must_come_in_time(house: House) -> None:
+    hasty = Bounds(hello_seconds=0.2)
+    async with opened(house, bounds=hasty, hello_required=True) as doors, connected(doors.ws_url) as greeting:
+        await greeting.ask("hello")
+        async with connected(doors.ws_url) as silent:
+            assert (await silent.refused("thread.list"))["code"] == "unauthorized"
+            assert (await closed(silent.socket))[0] == CloseCode.NO_HELLO
+        await greeting.ask("thread.list")
+
+
+async def test_a_refused_hello_leaves_the_door_shut(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(session: Session, command: Hello) -> Any:
+        raise CommandError(ErrorCode.UNAUTHORIZED, "The token is not known. Get another.")
+
+    monkeypatch.setattr(house.service, "hello", refusing)
+    async with opened(house, hello_required=True) as doors, connected(doors.ws_url) as client:
+        for _ in range(2):
+            assert (await client.refused("hello"))["code"] == "unauthorized"
+        assert not doors.door._sessions
 
 
 async def test_a_failure_of_ours_is_internal_and_the_session_goes_on(
@@ -164,6 +217,19 @@ async def test_shutting_down_sends_what_waits_and_closes_with_4001(doors: OpenHo
         assert await closed(client.socket) == (4001, "The server shuts down. Connect again in a moment.")
 
 
+async def test_sockets_are_closed_in_batches_and_a_batch_waits_for_no_reader(
+    doors: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "CLOSED_AT_ONCE", 1)
+    async with connected(doors.ws_url) as first, connected(doors.ws_url) as second, connected(doors.ws_url) as third:
+        clients = [first, second, third]
+        for client in clients:
+            await client.ask("ping")
+        closing = asyncio.create_task(doors.door.close_all(CloseCode.SHUTDOWN, "Bye.", pause=0.001))
+        assert [await closed(client.socket) for client in clients] == [(4001, "Bye.")] * 3
+        await closing
+
+
 async def test_a_command_under_way_is_carried_out_though_its_socket_closes(doors: OpenHouse) -> None:
     watcher = await doors.house.listener("default")
     async with doors.house.lanes.hold("t", None):
@@ -178,8 +244,8 @@ async def test_a_command_under_way_is_carried_out_though_its_socket_closes(doors
     assert doors.house.hub._outboxes == {}
 
 
-async def test_a_reader_that_has_stopped_is_let_go(doors: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "CLOSE_SECONDS", 0.05)
+async def test_a_reader_too_far_behind_is_let_go(impatient: OpenHouse) -> None:
+    doors = impatient
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         await connect(stalled, doors.port)
@@ -193,10 +259,22 @@ async def test_a_reader_that_has_stopped_is_let_go(doors: OpenHouse, monkeypatch
         assert doors.house.hub.threads(outbox) == frozenset()
 
 
-async def test_a_reader_that_has_stopped_does_not_hold_up_a_shutdown(
-    doors: OpenHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(websocket, "CLOSE_SECONDS", 0.05)
+async def test_a_reader_that_has_stopped_is_let_go_however_little_it_was_sent(house: House) -> None:
+    bounds = Bounds(slow_seconds=0.05)
+    async with opened(house, bounds=bounds) as doors, connected(doors.ws_url) as reading:
+        await reading.thread(thread="t")
+        with socket.socket() as stalled:
+            await connect(stalled, doors.port)
+            await doors.opened(2)
+            house.hub.add("t", list(doors.door._open)[-1])
+            house.live("t", 1)
+            await reading.event("thread.residency")
+            await doors.opened(1)
+        await reading.ask("ping")
+
+
+async def test_a_reader_that_has_stopped_does_not_hold_up_a_shutdown(impatient: OpenHouse) -> None:
+    doors = impatient
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         await connect(stalled, doors.port)

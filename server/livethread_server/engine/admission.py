@@ -7,6 +7,7 @@ This module must never know processes or outputs.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -34,12 +35,18 @@ class Admission:
         self._queued_runs = queued_runs
         self._waiting: deque[Submit] = deque()
         self._cells: dict[str, int] = {}
+        self._alone: set[str] = set()
         self._room: Room | None = None
 
     @property
     def waiting(self) -> tuple[str, ...]:
         """The runs that wait, in order."""
         return tuple(submit.run for submit in self._waiting)
+
+    @property
+    def given(self) -> bool:
+        """Whether the worker has a run."""
+        return bool(self._cells)
 
     def offer(self, submit: Submit) -> None:
         """Put a run at the end. Raises `CommandError` ``queue_full``."""
@@ -52,6 +59,12 @@ class Admission:
             )
         self._waiting.append(submit)
 
+    def take_back(self, submits: Sequence[Submit]) -> None:
+        """Put runs that the worker had, and could not finish, before those that wait; they were taken, so that
+        no limit holds.
+        """
+        self._waiting.extendleft(reversed(submits))
+
     def open(self, room: Room) -> None:
         """A worker with this room is there, and has no runs."""
         self._room = room
@@ -61,6 +74,14 @@ class Admission:
         """The worker is gone, and its runs with it; those that wait stay."""
         self._room = None
         self._cells.clear()
+
+    def isolate(self, run: str) -> None:
+        """From now on the worker has this run only while it has no other."""
+        self._alone.add(run)
+
+    def trust(self, run: str) -> None:
+        """The run may be beside others again."""
+        self._alone.discard(run)
 
     def next(self) -> Submit | None:
         """The next run for the worker, which now has it; None while the first one does not fit."""
@@ -78,11 +99,14 @@ class Admission:
         return was_waiting
 
     def release(self, run: str) -> None:
-        """The worker has finished the run."""
+        """The run is over."""
         self._cells.pop(run, None)
+        self._alone.discard(run)
 
     def _fits(self, submit: Submit) -> bool:
         if self._room is None or len(self._cells) >= self._room.slots:
+            return False
+        if self._cells and (submit.run in self._alone or not self._alone.isdisjoint(self._cells)):
             return False
         return sum(self._cells.values()) + self._need(submit) <= self._room.cells
 

@@ -1,7 +1,7 @@
 """The engine as the server sees it: runs go in, their outputs come out, whatever happens to the process.
 
-Every run that was accepted ends with exactly one ``finished``. This module must never know threads'
-messages, prompts, stores or clients.
+Every run that was accepted ends with exactly one ``finished``. Where the process dies, the next one goes on with
+its runs where they were. This module must never know threads' messages, prompts, stores or clients.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from livethread.errors import CommandError
-from livethread.model import Residency
+from livethread.errors import CommandError, ErrorCode
+from livethread.model import Reason, Residency
 from livethread_server.engine.admission import Admission, Room
+from livethread_server.engine.ongoing import Ongoing
 from livethread_server.engine.outputs import RunOutputs
 from livethread_server.engine.questions import Questions
-from livethread_server.engine.supervisor import Supervisor
+from livethread_server.engine.supervisor import COMMAND, Supervisor
 from livethread_server.engine.wire import (
     AskStats,
     CancelRun,
@@ -25,6 +26,7 @@ from livethread_server.engine.wire import (
     Forget,
     Ingest,
     Moved,
+    Output,
     Pin,
     Ready,
     Settled,
@@ -44,14 +46,30 @@ class Engine:
     """One model in a process of its own. All methods belong to one event loop.
 
     Assign ``on_moved`` to hear where threads' KV is; it is called in the event loop, and says ``cold`` for
-    every thread whose KV was lost with a process.
+    every thread whose KV was lost with a process. A process that owes an answer and says nothing for ``watchdog``
+    seconds is ended. ``command`` is what to start.
     """
 
-    def __init__(self, configure: Configure, *, queued_runs: int) -> None:
+    def __init__(
+        self,
+        configure: Configure,
+        *,
+        queued_runs: int,
+        watchdog: float = 60.0,
+        command: tuple[str, ...] = COMMAND,
+    ) -> None:
         self.on_moved: Callable[[Moved], None] = _ignore
-        self._supervisor = Supervisor(configure, heard=self._heard, died=self._died)
+        self._supervisor = Supervisor(
+            configure,
+            heard=self._heard,
+            died=self._died,
+            gave_up=self._gave_up,
+            owes=self._owes,
+            watchdog=watchdog,
+            command=command,
+        )
         self._admission = Admission(queued_runs)
-        self._runs: dict[str, RunOutputs] = {}
+        self._runs: dict[str, Ongoing] = {}
         self._questions = Questions()
         self._held: set[str] = set()
         self._pinned: set[str] = set()
@@ -67,8 +85,8 @@ class Engine:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        for run in list(self._runs):
-            self._end(run, "The server stopped before the run was over. Ask again once it is back.")
+        sentence = "The server stopped before the run was over. Ask again once it is back."
+        self._end_all(sentence, ErrorCode.MODEL_UNAVAILABLE)
         self._questions.close()
 
     @property
@@ -102,16 +120,22 @@ class Engine:
         if trouble := self.trouble:
             raise trouble
         self._admission.offer(submit)
-        outputs = self._runs[submit.run] = RunOutputs(submit.run)
+        run = self._runs[submit.run] = Ongoing(submit)
         self._pump()
-        return outputs
+        return run.outputs
 
     def cancel(self, run: str) -> None:
-        """End a run: at once where it waits, within one step where it runs. An unknown one is over already."""
-        if self._admission.withdraw(run):
-            self._runs.pop(run).end("cancelled")
+        """End a run: at once where it waits or the process is down, within one step where it runs. An unknown one
+        is over already.
+        """
+        ongoing = self._runs.get(run)
+        if ongoing is None:
+            return
+        if self._admission.withdraw(run) or self.ready is None:
+            self._end(run, "cancelled")
             self._pump()
-        elif run in self._runs:
+        else:
+            ongoing.cancelled = True
             self._supervisor.send(CancelRun(run))
 
     def forget(self, thread: str) -> None:
@@ -157,13 +181,19 @@ class Engine:
         self._supervisor.send(question)
         return await self._questions.answer(question.ask)
 
+    def _owes(self) -> bool:
+        """Whether the process has something to say."""
+        return self._admission.given or self._questions.pending
+
     def _pump(self) -> None:
         """Give the worker what fits, and tell those that wait where they are."""
-        while submit := self._admission.next():
-            self._runs[submit.run].position = 0
+        while self.ready and (submit := self._admission.next()):
+            self._runs[submit.run].wait(0)
             self._supervisor.send(submit)
         for position, run in enumerate(self._admission.waiting):
-            self._runs[run].position = position + 1
+            self._runs[run].wait(position + 1)
+
+    # What the process says
 
     def _heard(self, message: Up) -> None:
         match message:
@@ -181,12 +211,18 @@ class Engine:
         for moved in step.moved:
             self._note(moved)
         for output in step.outputs:
-            if output.run in self._runs:
-                self._runs[output.run].put(output)
-            if output.finished:
-                self._runs.pop(output.run, None)
-                self._admission.release(output.run)
+            self._hear_output(output)
         self._pump()
+
+    def _hear_output(self, output: Output) -> None:
+        ongoing = self._runs.get(output.run)
+        if ongoing is not None:
+            ongoing.hear(output)
+            if not ongoing.suspect:
+                self._admission.trust(output.run)
+        if output.finished:
+            self._runs.pop(output.run, None)
+            self._admission.release(output.run)
 
     def _note(self, moved: Moved) -> None:
         if moved.residency == "cold":
@@ -195,16 +231,45 @@ class Engine:
             self._held.add(moved.thread)
         self.on_moved(moved)
 
+    # What becomes of it
+
     def _died(self, sentence: str) -> None:
-        """The process is gone: its runs are over, its threads cold until the next one has found
-        their KV; what waits goes on waiting."""
+        """The process is gone. What it was doing goes on in the next one, before what waits; its threads are cold
+        until that one has found their KV.
+        """
         self._admission.close()
         self._questions.close()
         waiting = set(self._admission.waiting)
-        for run in [run for run in self._runs if run not in waiting]:
-            self._end(run, f"{sentence} Generate again.")
+        lost = [run for run in self._runs if run not in waiting]
+        self._admission.take_back([self._runs[run].rest() for run in lost if self._outlives(run, sentence)])
+        self._pump()
         for thread in list(self._held):
             self._note(Moved(thread, "cold", 0))
 
-    def _end(self, run: str, sentence: str) -> None:
-        self._runs.pop(run).end("error", sentence)
+    def _outlives(self, run: str, sentence: str) -> bool:
+        """Whether a run goes on after the process died with it; if not, it is over now."""
+        ongoing = self._runs[run]
+        if ongoing.cancelled:
+            self._end(run, "cancelled")
+            return False
+        if ongoing.suspect:
+            advice = "It had died with this run before, and now it had no other: ask for something else."
+            self._end(run, "error", f"{sentence} {advice}", ErrorCode.INTERNAL)
+            return False
+        ongoing.died()
+        if ongoing.suspect:
+            self._admission.isolate(run)
+        return True
+
+    def _gave_up(self, trouble: CommandError) -> None:
+        """There is no process, and there may be none for long: nothing goes on waiting for it."""
+        self._end_all(trouble.message, trouble.code)
+
+    def _end_all(self, sentence: str, code: ErrorCode) -> None:
+        for run in list(self._runs):
+            self._admission.withdraw(run)
+            self._end(run, "error", sentence, code)
+
+    def _end(self, run: str, reason: Reason, sentence: str | None = None, code: ErrorCode | None = None) -> None:
+        self._admission.release(run)
+        self._runs.pop(run).outputs.end(reason, sentence, code)

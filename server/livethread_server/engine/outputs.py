@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from livethread.errors import ErrorCode
 from livethread.model import Reason
 from livethread_server.engine.wire import Finished, Output, merged
 
@@ -17,14 +18,15 @@ class RunOutputs:
 
     Outputs that wait for the reader are merged, so that what waits is one output, however slow the reader.
     ``position`` is its place in the engine's queue, 1 for the next one; 0 once the worker has it.
+    ``told`` of its tokens were told before there was anybody to read this.
     """
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, told: int = 0) -> None:
         self.run = run
         self.position = 0
         self._waiting: Output | None = None
         self._filled = asyncio.Event()
-        self._completion = 0
+        self._completion = told
         self._first_at: float | None = None
         self._finished = False
         self._read = False
@@ -53,7 +55,7 @@ class RunOutputs:
         self._waiting = merged(self._waiting, output) if self._waiting else output
         self._filled.set()
 
-    def end(self, reason: Reason, error: str | None = None) -> None:
+    def end(self, reason: Reason, error: str | None = None, code: ErrorCode | None = None) -> None:
         """Finish a run that the worker will say nothing more about; counts are of what was told."""
-        finished = Finished(reason, self._completion, self._first_at, time.monotonic(), error)
+        finished = Finished(reason, self._completion, self._first_at, time.monotonic(), error, code)
         self.put(Output(self.run, finished=finished))

@@ -19,6 +19,11 @@ class Questions:
         self._numbers = itertools.count()
         self._open: dict[int, asyncio.Future[Settled | Stats]] = {}
 
+    @property
+    def pending(self) -> bool:
+        """Whether any is open."""
+        return bool(self._open)
+
     def number(self) -> int:
         """A number for the next question."""
         return next(self._numbers)

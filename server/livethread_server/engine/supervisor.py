@@ -1,4 +1,4 @@
-"""The engine process: started, proved, heard, started again when it dies.
+"""The engine process: started, proved, heard, ended when it hangs, started again when it dies.
 
 This module must never know runs: it carries messages and tells of lives and deaths.
 """
@@ -17,6 +17,7 @@ from collections.abc import Callable
 import msgspec
 
 from livethread.errors import CommandError, ErrorCode
+from livethread_server.engine.watchdog import Watchdog
 from livethread_server.engine.wire import Configure, Down, Failed, Ready, Step, Up, pack, unpack_up
 
 DEATHS = 5
@@ -29,7 +30,8 @@ _DEFAULTS = {"GOMP_SPINCOUNT": "100000"}
 """libgomp's own count lets two engines on the same CPUs slow each other down a hundredfold at its barriers; a
 tenth of this one costs a run that is alone 8 % of its speed."""
 _PIECE = 1 << 16
-_COMMAND = (sys.executable, "-m", "livethread_server.worker.main")
+COMMAND = (sys.executable, "-m", "livethread_server.worker.main")
+"""How the engine process is started."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,11 +42,14 @@ class Life:
     def __init__(self) -> None:
         self.ready = False
         self.failed: str | None = None
+        self.hung: float | None = None
         self.code = 0
 
     @property
     def end(self) -> str:
         """How it ended, in words."""
+        if self.hung is not None:
+            return f"did not answer for {self.hung:g} s"
         if self.code >= 0:
             return f"ended with status {self.code}"
         with contextlib.suppress(ValueError):
@@ -55,8 +60,9 @@ class Life:
 class Supervisor:
     """Keeps one engine process alive.
 
-    ``heard`` gets every message, ``died`` a sentence whenever a process that was ready has ended.
-    ``command`` is what to start.
+    ``heard`` gets every message, ``died`` a sentence whenever a process that was ready has ended, ``gave_up`` the
+    trouble whenever the model has become unavailable. ``owes`` says whether a ready process has something to say:
+    if it does not say it for ``watchdog`` seconds, it is ended. ``command`` is what to start.
     """
 
     def __init__(
@@ -65,11 +71,16 @@ class Supervisor:
         *,
         heard: Callable[[Up], None],
         died: Callable[[str], None],
-        command: tuple[str, ...] = _COMMAND,
+        gave_up: Callable[[CommandError], None],
+        owes: Callable[[], bool],
+        watchdog: float,
+        command: tuple[str, ...] = COMMAND,
     ) -> None:
         self._configure = configure
         self._heard = heard
         self._died = died
+        self._gave_up = gave_up
+        self._watchdog = Watchdog(watchdog, owes)
         self._command = command
         self._process: Process | None = None
         self._settled = asyncio.Event()
@@ -112,12 +123,14 @@ class Supervisor:
         life = Life()
         environment = _DEFAULTS | os.environ | {"GGML_NO_BACKTRACE": "1"}
         self._process = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE, env=environment)
+        watch = asyncio.create_task(self._watch(self._process, life), name="watchdog")
         try:
             self.send(self._configure)
             await self._listen(self._process, life)
         except (msgspec.MsgspecError, ValueError) as error:
             _log.error("The engine said what cannot be read: %s", error)
         finally:
+            watch.cancel()
             self._lose()
             life.code = await _end(self._process)
             self._process = None
@@ -127,9 +140,16 @@ class Supervisor:
         assert process.stdout
         unpacker = unpack_up()
         while data := await process.stdout.read(_PIECE):
+            self._watchdog.heard()
             for message in unpacker.feed(data):
                 self._note(message, life)
                 self._heard(message)
+
+    async def _watch(self, process: Process, life: Life) -> None:
+        await self._watchdog.silence()
+        life.hung = self._watchdog.seconds
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            process.kill()
 
     def _note(self, message: Up, life: Life) -> None:
         match message:
@@ -159,6 +179,8 @@ class Supervisor:
         self._judge(life)
         if life.ready:
             self._died(f"The engine {life.end}; it is being started again.")
+        if (trouble := self.trouble) and trouble.code is ErrorCode.MODEL_UNAVAILABLE:
+            self._gave_up(trouble)
         if life.failed is not None:
             return LONGEST_PAUSE
         return min(FIRST_PAUSE * 2.0 ** (self._deaths - 1), LONGEST_PAUSE)

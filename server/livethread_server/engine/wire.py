@@ -3,7 +3,8 @@
 MessagePack values back to back, one per message. Downwards: `Configure` once, then commands about runs
 (`Submit`, `CancelRun`), about the KV of threads (`Ingest`, `Warm`, `Evict`, `Pin`, `Forget`) and `AskStats`.
 Upwards: `Ready` or `Failed` once, then one `Step` per step of the engine with the outputs of all its runs,
-and the answers `Settled` and `Stats`. Clock readings are ``time.monotonic()`` in seconds, which both processes share.
+and the answers `Settled` and `Stats`; a step without anything says that the engine is at work. Clock readings are
+``time.monotonic()`` in seconds, which both processes share.
 This module must never know llama.cpp, sockets or stores.
 """
 
@@ -16,6 +17,7 @@ import msgpack
 import msgspec
 from msgspec import Struct
 
+from livethread.errors import ErrorCode
 from livethread.model import Reason, Residency, Sampling
 
 Layout = Literal["auto", "split", "unified"]
@@ -59,7 +61,10 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     """Continue ``tokens`` until a stop. ``sampling`` has every field that applies filled in, with a seed;
     its ``grammar`` is GBNF that was proved harmless. ``thread`` names whose sequence to prefer and to leave
     the tokens under; KV is reused from any sequence of the same ``tenant``. The first ``shared`` tokens were
-    declared shared by configuration: their KV serves every tenant.
+    declared shared by configuration: their KV serves every tenant. ``generated`` was drawn for this run by an
+    engine that is gone: it is put into KV one token a step and the sampler is led through it, and what the run says
+    begins behind it. ``said`` characters of the run's text were told, where they may be more than those tokens have:
+    part of the next one's text may be out before it counts.
     """
 
     run: str
@@ -68,6 +73,8 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     tokens: tuple[int, ...]
     sampling: Sampling
     shared: int = 0
+    generated: tuple[int, ...] = ()
+    said: int = 0
 
 
 class CancelRun(Struct, frozen=True, tag="cancel"):
@@ -174,13 +181,16 @@ class Delta(Struct, frozen=True, array_like=True):
 
 
 class Finished(Struct, frozen=True, array_like=True):
-    """The run is over. ``completion`` counts all sampled tokens, the end token included."""
+    """The run is over. ``completion`` counts all sampled tokens, the end token included. ``code`` is the kind of the
+    ``error`` where the server itself ended the run.
+    """
 
     reason: Reason
     completion: int
     first_at: float | None
     at: float
     error: str | None = None
+    code: ErrorCode | None = None
 
 
 class Output(Struct, frozen=True, array_like=True):

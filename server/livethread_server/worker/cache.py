@@ -16,6 +16,9 @@ from livethread_server.worker.sequence import Sequence
 WORTH = 32
 """Tokens that a copy must save, at least, over what the thread's own sequence holds."""
 
+RESERVED = 2
+"""Tokens of a prompt that are always computed: a prompt chunk has two at least (FACTS A9)."""
+
 CanKeep = Callable[[int, int], bool]
 """Whether the first n tokens (second) of a sequence id (first) are whole and may be kept by themselves."""
 
@@ -40,14 +43,13 @@ def place(
 ) -> Place | None:
     """Choose for a run of ``thread`` that continues ``tokens``; None while every sequence is in use.
 
-    At most ``len(tokens) − 2`` are reused, so that the chunk left has two tokens (FACTS A9). Of other threads'
-    sequences only those may be taken that ``may_give_up`` allows, those of ``pinned`` threads last.
+    Of other threads' sequences only those may be taken that ``may_give_up`` allows, those of ``pinned`` threads last.
     """
     every = list(sequences)
     target = _target(every, thread, tokens, pinned, may_give_up)
     if target is None:
         return None
-    limit = max(0, len(tokens) - 2)
+    limit = most_reusable(tokens)
     held = {
         each.id: _reusable(each, tokens, limit, can_keep, in_place=each is target)
         for each in every
@@ -58,6 +60,11 @@ def place(
     if best is target or held[best.id] < own + WORTH:
         return Place(target, own)
     return Place(target, held[best.id], best)
+
+
+def most_reusable(tokens: Tokens[int]) -> int:
+    """How many of a prompt's tokens may be reused: the chunk that is left has two."""
+    return max(0, len(tokens) - RESERVED)
 
 
 def _target(

@@ -71,6 +71,7 @@ class Outbox:
         self._outputs: dict[str, Output] = {}
         self._moved: dict[str, Moved] = {}
         self._answers: list[Settled | Stats] = []
+        self._stepped = False
         self._filled = threading.Condition()
 
     def put(self, told: Told) -> None:
@@ -83,6 +84,7 @@ class Outbox:
             self._filled.notify()
 
     def _add(self, step: Step) -> None:
+        self._stepped = True
         for output in step.outputs:
             waiting = self._outputs.get(output.run)
             self._outputs[output.run] = merged(waiting, output) if waiting else output
@@ -107,9 +109,10 @@ class Outbox:
 
     def _take(self) -> list[Up]:
         with self._filled:
-            self._filled.wait_for(lambda: self._outputs or self._moved or self._answers)
+            self._filled.wait_for(lambda: self._stepped or self._answers)
             messages: list[Up] = [*self._answers]
-            if self._outputs or self._moved:
+            if self._stepped:
                 messages.insert(0, Step(tuple(self._outputs.values()), tuple(self._moved.values())))
             self._outputs, self._moved, self._answers = {}, {}, []
+            self._stepped = False
         return messages

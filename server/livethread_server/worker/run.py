@@ -5,6 +5,7 @@ This module must never know llama.cpp's context or the pipe.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Protocol
 
 from livethread.model import Reason
@@ -15,8 +16,8 @@ from livethread_server.worker.text import Piece, Text
 class Draws(Protocol):
     """What a run needs of its sampler."""
 
-    def draw(self, logits: Any) -> int:
-        """Take a token by its row of logits and remember it."""
+    def draw(self, logits: Any, known: int | None = None) -> int:
+        """Take a token by its row of logits, or the one that is known to have been taken, and remember it."""
 
     def close(self) -> None:
         """Free what it holds."""
@@ -27,7 +28,8 @@ class Run:
 
     ``reused`` of the prompt's tokens were not computed for it, ``ram`` and ``disk`` of them came from there
     and the rest was live. ``completion`` counts sampled tokens, ``served`` is
-    the step in which it last got prompt tokens.
+    the step in which it last got prompt tokens. The tokens of ``submit.generated`` are the first that it takes;
+    about them it says nothing.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class Run:
         self.served = 0
         self.first_at: float | None = None
         self.reason: Reason | None = None
+        self._known = deque(submit.generated)
+        self._told = _Told(len(submit.generated), submit.said)
         self._error: str | None = None
         self._started: Started | None = Started(
             len(submit.tokens), reused, arrived_at, at, live=reused - ram - disk, ram=ram, disk=disk
@@ -61,14 +65,23 @@ class Run:
         """Whether its prompt is not wholly in KV yet."""
         return self.completion == 0
 
+    @property
+    def known(self) -> int | None:
+        """The token that it took here in an earlier life of the engine; None once it is to draw one."""
+        return self._known[0] if self._known else None
+
     def progressed(self, in_kv: int) -> None:
         """A chunk of the prompt went in, and more is to come."""
         self._progress = Progress(self.reused, in_kv - self.reused, len(self.submit.tokens))
 
     def took(self, token: int, piece: bytes, at: float) -> None:
-        """A token was drawn that does not end the generation by itself."""
+        """A token was taken that does not end the generation by itself."""
         self._count(at)
-        self._say(self.text.push(token, piece))
+        said = self.text.push(token, piece)
+        if self._known:
+            self._known.popleft()
+            self._told.reach(self.text.seen)
+        self._say(said)
         most = self.submit.sampling.max_tokens
         if self.text.stopped:
             self.end("stop_string")
@@ -104,7 +117,34 @@ class Run:
             self.first_at = at
 
     def _say(self, piece: Piece | None) -> None:
-        if piece is None:
+        fresh = self._told.rest(piece) if piece else None
+        if fresh is None:
             return
         before = self._delta or Delta((), "")
-        self._delta = Delta(before.tokens + piece.tokens, before.text + piece.text)
+        self._delta = Delta(before.tokens + fresh.tokens, before.text + fresh.text)
+
+
+class _Told:
+    """The beginning of a run's text that was told by an engine that is gone: so many tokens and characters.
+
+    There may be more characters than those tokens have: text leaves before its token where a stop string may
+    begin in it, or half a character.
+    """
+
+    def __init__(self, tokens: int, characters: int) -> None:
+        self._tokens = tokens
+        self._characters = characters
+        self._passed_tokens = 0
+        self._passed_characters = 0
+
+    def reach(self, characters: int) -> None:
+        """At least so many characters were told."""
+        self._characters = max(self._characters, characters)
+
+    def rest(self, piece: Piece) -> Piece | None:
+        """What of the text's next piece was not told, if anything."""
+        tokens = piece.tokens[max(0, self._tokens - self._passed_tokens) :]
+        text = piece.text[max(0, self._characters - self._passed_characters) :]
+        self._passed_tokens += len(piece.tokens)
+        self._passed_characters += len(piece.text)
+        return Piece(tokens, text) if tokens or text else None

@@ -55,13 +55,21 @@ class Sampler:
         if self._grammar:
             self._grammar.close()
 
-    def draw(self, logits: Logits) -> int:
-        """Take a token and remember it. Raises `NoToken`."""
+    def draw(self, logits: Logits, known: int | None = None) -> int:
+        """Take a token and remember it. Raises `NoToken`.
+
+        A ``known`` token was taken from these logits before: it is taken again. One is drawn all the same, so that
+        the random numbers and what else the stages remember go the way they went.
+        """
         if not math.isfinite(logits.max()):
             raise NoToken("The model gave logits that are not finite. Try again, or check the model file.")
         token = self._pick(logits)
         if self._grammar and not self._allows(self._grammar, token):
             token = self._pick(logits, self._grammar)
+        if known is not None and known != token:
+            if self._grammar and not self._allows(self._grammar, known):
+                raise NoToken(f"The token {known}, which the run had taken, does not fit its grammar. Generate again.")
+            token = known
         self._accept(token)
         return token
 

@@ -80,3 +80,9 @@ class Sequence:
                 mine, theirs = getattr(self, name), getattr(other, name)
                 setattr(self, name, theirs)
                 setattr(other, name, mine)
+
+
+def run_of(sequence: Sequence) -> Run:
+    """The run that uses a sequence which is not idle."""
+    assert sequence.run is not None
+    return sequence.run

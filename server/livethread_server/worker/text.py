@@ -35,6 +35,11 @@ class Text:
         self._out = 0
         self._tokens: deque[tuple[int, int]] = deque()
 
+    @property
+    def seen(self) -> int:
+        """How many whole characters the tokens so far have, those that are held included."""
+        return self._seen
+
     def push(self, token: int, piece: bytes) -> Piece | None:
         """Add a token and its bytes; what can leave now, if anything. Not to be called once ``stopped``."""
         if self._add(self._decoder.decode(piece)):

@@ -89,3 +89,47 @@ def test_those_that_wait_outlive_the_worker() -> None:
     assert started(admission) == []
     admission.open(Room(1, 1000, 100))
     assert started(admission) == ["b"]
+
+
+def test_runs_that_come_back_are_before_those_that_wait_and_no_limit_holds_for_them() -> None:
+    admission = opened(slots=2, queued_runs=1)
+    for run in "abc":
+        admission.offer(submit(run))
+        started(admission)
+    admission.close()
+    assert not admission.given
+    admission.take_back([submit("a"), submit("b")])
+    assert admission.waiting == ("a", "b", "c")
+    with pytest.raises(CommandError):
+        admission.offer(submit("d"))
+    admission.open(Room(2, 1000, 100))
+    assert started(admission) == ["a", "b"]
+    assert admission.given
+
+
+def test_an_isolated_run_is_alone_until_it_is_trusted_or_over() -> None:
+    admission = opened(slots=9)
+    for run in "abcd":
+        admission.offer(submit(run))
+    admission.isolate("b")
+    admission.isolate("c")
+    assert started(admission) == ["a"]
+    admission.release("a")
+    assert started(admission) == ["b"]
+    admission.trust("b")
+    assert started(admission) == []
+    admission.release("b")
+    assert started(admission) == ["c"]
+    admission.trust("c")
+    assert started(admission) == ["d"]
+
+
+def test_a_run_that_is_over_isolates_nobody() -> None:
+    admission = opened(slots=9)
+    admission.offer(submit("a"))
+    admission.isolate("a")
+    assert started(admission) == ["a"]
+    admission.release("a")
+    admission.offer(submit("a"))
+    admission.offer(submit("b"))
+    assert started(admission) == ["a", "b"]

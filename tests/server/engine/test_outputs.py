@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+from livethread.errors import ErrorCode
 from livethread_server.engine.outputs import RunOutputs
 from livethread_server.engine.wire import Delta, Finished, Output, Progress, Started
 
@@ -49,3 +50,12 @@ async def test_an_end_without_the_worker_counts_what_was_told() -> None:
     assert output.finished is not None
     assert (output.finished.completion, output.finished.error) == (2, "The engine died.")
     assert output.finished.first_at is not None
+
+
+async def test_an_end_counts_what_was_told_before_and_may_have_a_code() -> None:
+    outputs = RunOutputs("r", told=3)
+    outputs.put(Output("r", delta=Delta((1, 2), "ab")))
+    outputs.end("error", "No more.", ErrorCode.MODEL_UNAVAILABLE)
+    (output,) = [output async for output in outputs]
+    assert output.finished is not None
+    assert (output.finished.completion, output.finished.code) == (5, ErrorCode.MODEL_UNAVAILABLE)

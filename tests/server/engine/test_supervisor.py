@@ -39,9 +39,19 @@ class Kept:
     def __init__(self, script: str) -> None:
         self.heard: list[Up] = []
         self.deaths: list[str] = []
+        self.troubles: list[CommandError] = []
+        self.owes = False
         self._died = asyncio.Event()
         command = (sys.executable, "-c", PRELUDE + textwrap.dedent(script))
-        self.supervisor = Supervisor(CONFIGURE, heard=self.heard.append, died=self._note, command=command)
+        self.supervisor = Supervisor(
+            CONFIGURE,
+            heard=self.heard.append,
+            died=self._note,
+            gave_up=self.troubles.append,
+            owes=lambda: self.owes,
+            watchdog=0.1,
+            command=command,
+        )
 
     def _note(self, sentence: str) -> None:
         self.deaths.append(sentence)
@@ -138,6 +148,7 @@ async def test_too_many_deaths_in_a_row_make_the_model_unavailable() -> None:
         assert trouble(kept).code is ErrorCode.MODEL_UNAVAILABLE
         assert "status 3" in trouble(kept).message
         assert kept.supervisor.restarts == DEATHS
+        assert [each.message for each in kept.troubles] == [trouble(kept).message]
 
     await Kept("sys.exit(3)").run(scenario)
 
@@ -148,6 +159,7 @@ async def test_a_model_that_cannot_be_loaded_is_said_in_its_own_words() -> None:
         assert trouble(kept).code is ErrorCode.MODEL_UNAVAILABLE
         assert trouble(kept).message == "No such file."
         assert kept.deaths == []
+        assert [each.message for each in kept.troubles] == ["No such file."]
 
     await Kept("say(Failed('No such file.'))\nsys.exit(1)").run(scenario)
 
@@ -166,3 +178,35 @@ async def test_what_cannot_be_read_is_a_death() -> None:
         await kept.died(1)
 
     await Kept("say(ready)\nos.write(1, bytes([0xc1]) * 9)\nwhile os.read(0, 100): pass").run(scenario)
+
+
+async def test_a_process_that_owes_a_word_and_is_silent_is_killed() -> None:
+    async def scenario(kept: Kept) -> None:
+        await kept.supervisor.settled()
+        await asyncio.sleep(0.3)
+        assert kept.deaths == []
+        kept.owes = True
+        await kept.died(1)
+        kept.owes = False
+        assert kept.deaths[0].startswith("The engine did not answer for 0.1 s")
+        assert kept.troubles == []
+
+    await Kept("say(ready)\nwhile os.read(0, 100): pass").run(scenario)
+
+
+async def test_a_process_that_owes_a_word_and_says_that_it_works_lives() -> None:
+    async def scenario(kept: Kept) -> None:
+        kept.owes = True
+        await kept.supervisor.settled()
+        while len(kept.heard) < 30:  # noqa: ASYNC110 - the process tells nobody but the supervisor
+            await asyncio.sleep(0.01)
+        assert kept.deaths == []
+
+    await Kept(
+        """
+        import select
+        say(ready)
+        while not select.select([0], [], [], 0.02)[0] or os.read(0, 100):
+            say(Step(()))
+        """
+    ).run(scenario)

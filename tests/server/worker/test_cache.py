@@ -13,7 +13,7 @@ from livethread_server.worker.sequence import Sequence
 class Silent:
     """A sampler that is never asked."""
 
-    def draw(self, logits: object) -> int:
+    def draw(self, logits: object, known: int | None = None) -> int:
         raise AssertionError("nobody draws here")
 
     def close(self) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from livethread_server.engine.wire import CancelRun, Configure, Forget, Moved, Output
-from livethread_server.worker import canary
+from livethread_server.worker import canary, loop
 from livethread_server.worker.llama import Context, Model, loaded, quiet
 from livethread_server.worker.scheduler import Costs
 from tests.driven import Driven, reused, tokens_of, words
 
 LENGTH, SEQUENCES = 256, 4
 CONFIGURE = Configure(model_path=__file__, context=LENGTH, sequences=SEQUENCES)
+NO_END = dict.fromkeys((0, 2, 4), -1000.0)
 
 
 @pytest.fixture(scope="module")
@@ -236,3 +237,89 @@ def test_more_runs_than_sequences_wait_their_turn(driven: Driven) -> None:
     for number, run in enumerate(runs):
         driven.submit(run, words(number, 10), max_tokens=3)
     assert {reason(output) for output in driven.finish(*runs)} == {"length"}
+
+
+DRAWS = {
+    "greedy": {},
+    "temperature": {"temperature": 0.9, "top_p": 0.95, "seed": 7},
+    "a narrow choice": {"temperature": 0.7, "top_k": 5, "top_p": 0.3, "min_p": 0.2, "seed": 8},
+    "penalties": {
+        "temperature": 0.8,
+        "repeat_penalty": 1.3,
+        "presence_penalty": 0.5,
+        "frequency_penalty": 0.5,
+        "seed": 9,
+    },
+    "dry": {"temperature": 0.8, "dry_multiplier": 0.9, "dry_allowed_length": 1, "seed": 10},
+    "a grammar": {"temperature": 1.0, "grammar": "root ::= [a-z ]+", "seed": 11},
+    "xtc": {"temperature": 1.0, "xtc_probability": 0.5, "xtc_threshold": 0.05, "seed": 12},
+    "mirostat": {"temperature": 1.0, "mirostat": 2, "seed": 13},
+}
+MOST = 14
+
+
+@pytest.mark.parametrize("fields", DRAWS.values(), ids=DRAWS)
+def test_a_run_goes_on_as_if_the_engine_had_not_died(driven: Driven, fields: dict[str, Any]) -> None:
+    known = 9
+    whole = tokens_of(driven.ask("r1", words(1, 20), tenant="a", max_tokens=MOST, logit_bias=NO_END, **fields))
+    driven.submit("beside", words(2, 20), tenant="b", max_tokens=MOST)
+    again = driven.ask(
+        "r2", words(1, 20), tenant="c", max_tokens=MOST, logit_bias=NO_END, generated=whole[:known], **fields
+    )
+    assert tokens_of(again) == whole[known:]
+    assert again.finished is not None
+    assert (again.finished.reason, again.finished.completion) == ("length", MOST)
+
+
+def test_what_a_run_generated_before_is_not_said_again_and_counts(driven: Driven) -> None:
+    first = driven.ask("r1", words(1), tenant="a")
+    assert first.delta is not None
+    known = tokens_of(first)[:5]
+    text = b"".join(driven.context.model.piece(token) for token in known).decode()
+    again = driven.ask("r2", words(1), tenant="b", generated=known)
+    assert again.delta is not None
+    assert text + again.delta.text == first.delta.text
+    assert again.started is not None
+    assert again.started.prompt == 50
+    assert driven.moved[-1] == Moved("r2", "live", 50 + 11)
+
+
+def test_what_was_generated_before_counts_for_every_bound(driven: Driven) -> None:
+    known = tokens_of(driven.ask("r1", words(1)))
+    length = driven.ask("r2", words(1), generated=known)
+    assert (reason(length), length.delta) == ("length", None)
+    full = driven.ask("r3", words(1, LENGTH - 12), generated=known)
+    assert (reason(full), full.delta) == ("length", None)
+    context = driven.ask("r4", words(1, LENGTH - 12), generated=known, max_tokens=None)
+    assert (reason(context), context.delta) == ("context", None)
+    more = driven.ask("r5", words(1, LENGTH - 11), generated=known)
+    assert more.finished is not None
+    assert "257 tokens" in (more.finished.error or "")
+    alien = driven.ask("r6", words(1), generated=(1 << 30,))
+    assert alien.finished is not None
+    assert "outside the vocabulary" in (alien.finished.error or "")
+
+
+def test_a_run_can_be_cancelled_while_it_takes_what_it_generated_before(driven: Driven) -> None:
+    known = tokens_of(driven.ask("r1", words(1)))
+    driven.submit("r2", words(1), generated=known, max_tokens=100)
+    driven.step()
+    driven.step(CancelRun("r2"))
+    output = driven.finish("r2")[0]
+    assert (reason(output), output.delta) == ("cancelled", None)
+
+
+def test_a_loop_that_has_something_to_do_says_so(driven: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = tokens_of(driven.ask("r1", words(1)))
+    monkeypatch.setattr(loop, "BEAT", 0.0)
+    driven.submit("r2", words(1), generated=known, max_tokens=20)
+    before, steps = driven.steps, 0
+    while "r2" not in driven.said or not driven.said["r2"].delta:
+        driven.step()
+        steps += 1
+    assert steps > 10
+    assert driven.steps - before == steps
+    driven.finish("r2")
+    after = driven.steps
+    driven.step()
+    assert driven.steps == after

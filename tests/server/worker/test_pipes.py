@@ -83,3 +83,11 @@ def test_writing_ends_when_nobody_reads_any_more(pipe: tuple[int, int]) -> None:
     outbox = Outbox(writing)
     outbox.put(Step((), (Moved("t", "cold", 0),)))
     outbox.write()
+
+
+def test_a_step_that_only_says_that_there_is_work_is_written(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    outbox = Outbox(writing)
+    outbox.put(Step(()))
+    threading.Thread(target=outbox.write, daemon=True).start()
+    assert list(unpack_up().feed(os.read(reading, 1 << 20))) == [Step(())]

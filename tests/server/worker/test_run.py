@@ -13,17 +13,17 @@ class Counted:
     def __init__(self) -> None:
         self.closed = 0
 
-    def draw(self, logits: object) -> int:
+    def draw(self, logits: object, known: int | None = None) -> int:
         return 0
 
     def close(self) -> None:
         self.closed += 1
 
 
-def a_run(**sampling: object) -> tuple[Run, Counted]:
+def a_run(generated: tuple[int, ...] = (), told: int = 0, **sampling: object) -> tuple[Run, Counted]:
     sampler = Counted()
     asked = Sampling(**sampling)  # type: ignore[arg-type]
-    submit = Submit(run="r", thread="t", tenant="x", tokens=(1, 2, 3), sampling=asked)
+    submit = Submit(run="r", thread="t", tenant="x", tokens=(1, 2, 3), sampling=asked, generated=generated, said=told)
     return Run(submit, sampler, reused=1, arrived_at=1.0, at=2.0), sampler
 
 
@@ -92,3 +92,78 @@ def test_the_first_reason_holds_and_the_sampler_is_freed_once() -> None:
     assert output.finished is not None
     assert (output.finished.reason, output.finished.error) == ("cancelled", None)
     assert sampler.closed == 1
+
+
+def test_tokens_from_an_earlier_life_are_taken_first_and_not_told() -> None:
+    run, _ = a_run(generated=(5, 6))
+    said(run)
+    assert run.known == 5
+    run.took(5, b"a", 3.0)
+    assert run.known == 6
+    run.took(6, b"b", 3.0)
+    assert run.known is None
+    assert run.output(9.0) is None
+    run.took(7, b"c", 4.0)
+    assert said(run).delta == Delta((7,), "c")
+    assert run.completion == 3
+
+
+def test_text_that_was_out_before_its_token_is_not_told_twice() -> None:
+    first, _ = a_run(stop=("!?",))
+    first.took(5, b"a", 3.0)
+    first.took(6, b"b!", 3.0)
+    assert said(first).delta == Delta((5,), "ab")
+    again, _ = a_run(stop=("!?",), generated=(5,), told=2)
+    again.took(5, b"a", 3.0)
+    again.took(6, b"b!", 3.0)
+    assert said(again).delta is None
+    again.took(7, b"c", 3.0)
+    assert said(again).delta == Delta((6, 7), "!c")
+
+
+def test_half_a_character_that_was_told_with_its_other_half_is_told_once() -> None:
+    pieces = {5: b"a\xc3", 6: b"\xa4\xc3", 7: b"\xb6c"}
+    first, _ = a_run()
+    for token in (5, 6):
+        first.took(token, pieces[token], 3.0)
+    assert said(first).delta == Delta((5,), "a\u00e4")
+    again, _ = a_run(generated=(5,), told=2)
+    for token, piece in pieces.items():
+        again.took(token, piece, 3.0)
+    assert said(again).delta == Delta((6, 7), "\u00f6c")
+
+
+def test_text_that_was_held_back_comes_when_it_is_drawn_again() -> None:
+    run, _ = a_run(stop=("<end>",), generated=(5,))
+    run.took(5, b"a", 3.0)
+    run.took(6, b"<e", 3.0)
+    assert said(run).delta is None
+    run.took(7, b"x", 3.0)
+    assert said(run).delta == Delta((6, 7), "<ex")
+
+
+def test_a_stop_string_is_found_behind_what_was_told() -> None:
+    run, _ = a_run(stop=("<end>",), generated=(5,))
+    run.took(5, b"a", 3.0)
+    run.took(6, b"b<end>", 3.0)
+    output = said(run)
+    assert output.delta == Delta((), "b")
+    assert output.finished is not None
+    assert output.finished.reason == "stop_string"
+
+
+def test_a_run_that_fails_early_in_a_later_life_tells_nothing_twice() -> None:
+    run, _ = a_run(stop=("<end>",), generated=(5, 6, 7), told=3)
+    run.took(5, b"<", 3.0)
+    run.end("error", "no luck")
+    assert said(run).delta is None
+
+
+def test_a_run_that_had_all_its_tokens_ends_without_a_word() -> None:
+    run, _ = a_run(generated=(5, 6), max_tokens=2)
+    run.took(5, b"a", 3.0)
+    run.took(6, b"b", 3.0)
+    output = said(run)
+    assert output.delta is None
+    assert output.finished is not None
+    assert (output.finished.reason, output.finished.completion) == ("length", 2)

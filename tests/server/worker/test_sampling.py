@@ -135,3 +135,46 @@ def test_numbers_that_must_not_reach_c_are_refused(
 ) -> None:
     with pytest.raises(Unusable):
         Sampler(model, candidates, Sampling(**fields), (), 256)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": 1.0, "top_p": 0.3},
+        {"temperature": 1.0, "repeat_penalty": 1.5, "dry_multiplier": 1.0, "dry_allowed_length": 1},
+        {"temperature": 1.0, "xtc_probability": 0.5, "xtc_threshold": 0.02},
+        {"temperature": 1.0, "mirostat": 1},
+        {"temperature": 1.0, "mirostat": 2},
+        {"temperature": 1.0, "grammar": "root ::= [a-f]+"},
+    ],
+)
+def test_a_sampler_that_is_led_through_known_tokens_goes_on_as_the_one_that_drew_them(
+    model: Model, candidates: Candidates, fields: dict[str, Any]
+) -> None:
+    chance = np.random.default_rng(2)
+    rows = [chance.normal(0, 2, model.vocabulary).astype(np.float32) for _ in range(10)]
+    first, again = (Sampler(model, candidates, Sampling(seed=4, **fields), (1, 2), 256) for _ in range(2))
+    whole = [first.draw(row) for row in rows]
+    assert [again.draw(row, known) for row, known in zip(rows, whole[:6], strict=False)] == whole[:6]
+    assert [again.draw(row) for row in rows[6:]] == whole[6:]
+    first.close()
+    again.close()
+
+
+def test_a_known_token_is_taken_whatever_would_be_drawn(model: Model, candidates: Candidates, logits: Logits) -> None:
+    sampler = Sampler(model, candidates, Sampling(temperature=0, presence_penalty=100.0, repeat_last_n=1), (), 256)
+    best = int(logits.argmax())
+    assert sampler.draw(logits, 77) == 77
+    assert sampler.draw(logits) == best
+    assert sampler.draw(logits) != best
+    sampler.close()
+
+
+def test_a_known_token_that_the_grammar_refuses_is_an_error_and_no_crash(
+    model: Model, candidates: Candidates, logits: Logits
+) -> None:
+    sampler = Sampler(model, candidates, Sampling(temperature=0, grammar='root ::= "yes"'), (), 256)
+    wrong = next(token for token in range(300, 400) if model.piece(token) not in (b"y", b"ye", b"yes"))
+    with pytest.raises(NoToken, match="does not fit its grammar"):
+        sampler.draw(logits, wrong)
+    sampler.close()

@@ -1,0 +1,24 @@
+"""Deltas of a run put together: one that says what several said.
+
+It must never know who reads them or when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from livethread.messages import RunDelta
+
+
+def touch(first: RunDelta, second: RunDelta) -> bool:
+    """Whether ``second`` goes on exactly where ``first`` ends."""
+    return first.run == second.run and first.to == second.start
+
+
+def joined(deltas: Sequence[RunDelta]) -> RunDelta:
+    """One delta for several that touch."""
+    if len(deltas) == 1:
+        return deltas[0]
+    first, last = deltas[0], deltas[-1]
+    text = "".join(delta.text for delta in deltas)
+    return RunDelta(thread=first.thread, run=first.run, start=first.start, to=last.to, text=text)

@@ -1,0 +1,173 @@
+"""Runs on their way to a sequence: their chunks looked for and read, then let in one after the other.
+
+This module must never know how batches are put together, or how tokens are drawn or told.
+"""
+
+from __future__ import annotations
+
+import time
+
+from livethread.model import Reason
+from livethread_server.engine.wire import Finished, Output, Submit
+from livethread_server.worker.cache import WORTH, Place, most_reusable
+from livethread_server.worker.chunk import scope_of
+from livethread_server.worker.llama import Candidates, Context, DecodeFailed
+from livethread_server.worker.residency import packed
+from livethread_server.worker.restore import Fetch
+from livethread_server.worker.run import Run
+from livethread_server.worker.sampling import Sampler, Unusable
+from livethread_server.worker.sequence import Sequence
+from livethread_server.worker.tiers import Tiers
+
+TRIES = 3
+"""How often chunks are looked for again for a run when some turned out to be bad."""
+
+
+class _Asked:
+    """A run that waits for a sequence, and maybe for chunks that are being read for it."""
+
+    def __init__(self, arrived_at: float, submit: Submit, fetch: Fetch | None) -> None:
+        self.arrived_at = arrived_at
+        self.submit = submit
+        self.fetch = fetch
+        self.tries = 0
+        self.looked = fetch is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing is being read for it."""
+        return self.fetch is None or self.fetch.done
+
+
+class Entrance:
+    """The runs that have no sequence of a context yet, in the order they came."""
+
+    def __init__(self, context: Context, tiers: Tiers) -> None:
+        self._context = context
+        self._model = context.model
+        self._candidates = Candidates(self._model.vocabulary)
+        self._tiers = tiers
+        self._slots = tiers.residencies.slots
+        self._waiting: list[_Asked] = []
+        self._refused: list[Output] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether no run waits."""
+        return not self._waiting
+
+    @property
+    def ready(self) -> bool:
+        """Whether a run waits for nothing but a sequence."""
+        return any(asked.ready for asked in self._waiting)
+
+    def ask(self, arrived_at: float, submit: Submit, fetch: Fetch | None) -> None:
+        """A run has come. ``fetch`` is what is being read for its thread already; it is used where it serves."""
+        self._waiting.append(_Asked(arrived_at, submit, self._adopt(submit, fetch)))
+
+    def withdraw(self, run: str) -> None:
+        """Cancel a run, if it waits."""
+        for asked in [each for each in self._waiting if each.submit.run == run]:
+            self._waiting.remove(asked)
+            self._refuse(run, "cancelled")
+
+    def refused(self) -> list[Output]:
+        """The ends since the last call of runs that were not let in."""
+        refused, self._refused = self._refused, []
+        return refused
+
+    def admit(self) -> None:
+        """Give sequences to waiting runs, while others run at most one copy of KV in a step. Who waits for
+        chunks is overtaken.
+        """
+        for asked in list(self._waiting):
+            if self._trouble(asked.submit) is not None:
+                self._begin(asked, None)
+                continue
+            chosen = self._slots.choose(asked.submit)
+            if chosen is None:
+                return
+            if self._must_wait(asked, chosen):
+                continue
+            copied = chosen.source is not None or asked.fetch is not None
+            self._begin(asked, chosen)
+            if copied and any(self._slots.running()):
+                return
+
+    def trouble(self, tokens: tuple[int, ...]) -> str | None:
+        """Why these tokens cannot be put into KV."""
+        count, length, vocabulary = len(tokens), self._context.length, self._model.vocabulary
+        if not 0 < count <= length:
+            return f"The prompt has {count} tokens; send 1 to {length}."
+        if min(tokens) < 0 or max(tokens) >= vocabulary:
+            return f"The prompt holds a token outside the vocabulary; tokens end at {vocabulary - 1}."
+        return None
+
+    def _trouble(self, submit: Submit) -> str | None:
+        return self.trouble(submit.tokens) or self.trouble(submit.tokens + submit.generated)
+
+    def _adopt(self, submit: Submit, fetch: Fetch | None) -> Fetch | None:
+        """What is being read for the thread already, if it is what the run needs."""
+        if fetch and fetch.serves(packed(submit.tokens), scope_of(submit.tenant), most_reusable(submit.tokens)):
+            return fetch
+        return None
+
+    def _must_wait(self, asked: _Asked, chosen: Place) -> bool:
+        """Look for chunks that are worth it; whether they are still being read."""
+        if asked.fetch and asked.fetch.done and asked.fetch.failed:
+            self._tiers.restores.give_back(asked.fetch)
+            asked.fetch, asked.looked = None, asked.tries >= TRIES
+        if not asked.looked:
+            asked.looked, asked.tries = True, asked.tries + 1
+            submit = asked.submit
+            asked.fetch = self._tiers.restores.begin(
+                packed(submit.tokens), scope_of(submit.tenant), most_reusable(submit.tokens), chosen.reuse + WORTH
+            )
+        return not asked.ready
+
+    def _begin(self, asked: _Asked, chosen: Place | None) -> None:
+        self._waiting.remove(asked)
+        submit, sampler = asked.submit, None
+        try:
+            sampler = self._sampler(submit)
+            assert chosen is not None
+            slot, fetch = self._take(asked, chosen)
+        except (Unusable, DecodeFailed) as error:
+            if sampler is not None:
+                sampler.close()
+            self._refuse(submit.run, "error", str(error))
+            return
+        ram, disk = (fetch.ram, fetch.disk) if fetch else (0, 0)
+        slot.eager = 0
+        self._slots.mark(slot)
+        self._tiers.count(live=slot.in_kv - ram - disk, ram=ram, disk=disk, computed=slot.left)
+        slot.run = Run(
+            submit,
+            sampler,
+            reused=slot.in_kv,
+            arrived_at=asked.arrived_at,
+            at=time.monotonic(),
+            ram=ram,
+            disk=disk,
+        )
+
+    def _take(self, asked: _Asked, chosen: Place) -> tuple[Sequence, Fetch | None]:
+        """The run's sequence, and the fetch whose state lies under it, if one was better than what is live."""
+        fetch = asked.fetch
+        try:
+            if fetch and fetch.state is not None and not fetch.failed and fetch.count >= chosen.reuse + WORTH:
+                return self._slots.take(asked.submit, Place(chosen.target, fetch.count), fetch.state), fetch
+        except DecodeFailed:  # llama.cpp has no room for it, or does not like it: then it is computed
+            return self._slots.take(asked.submit, Place(chosen.target, 0)), None
+        finally:
+            if fetch:
+                self._tiers.restores.give_back(fetch)
+        return self._slots.take(asked.submit, chosen), None
+
+    def _sampler(self, submit: Submit) -> Sampler:
+        if trouble := self._trouble(submit):
+            raise Unusable(trouble)
+        return Sampler(self._model, self._candidates, submit.sampling, submit.tokens, self._context.length)
+
+    def _refuse(self, run: str, reason: Reason, error: str | None = None) -> None:
+        self._refused.append(Output(run, finished=Finished(reason, 0, None, time.monotonic(), error)))

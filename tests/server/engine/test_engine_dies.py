@@ -1,0 +1,218 @@
+"""What becomes of runs when the process under them dies, with a process that does so to order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import string
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from livethread.errors import CommandError, ErrorCode
+from livethread.model import Sampling
+from livethread_server.engine import supervisor
+from livethread_server.engine.engine import Engine
+from livethread_server.engine.ongoing import TRUSTED
+from livethread_server.engine.outputs import RunOutputs
+from livethread_server.engine.wire import Configure, Output, Submit, merged
+from tests.fake_worker import SLOTS, submits
+
+CONFIGURE = Configure(model_path="m", context=100, sequences=SLOTS, extra_bufts=False)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(supervisor, "LONGEST_PAUSE", 0.05)
+
+
+@asynccontextmanager
+async def engine_of(folder: Path, *, watchdog: float = 60.0, **plan: Any) -> AsyncIterator[Engine]:
+    command = (sys.executable, "-m", "tests.fake_worker", str(folder), json.dumps(plan))
+    engine = Engine(CONFIGURE, queued_runs=100, watchdog=watchdog, command=command)
+    await engine.start()
+    await engine.wait_ready()
+    yield engine
+    await engine.stop()
+
+
+def submit(engine: Engine, run: str, most: int = 10, **fields: Any) -> RunOutputs:
+    sampling = Sampling(max_tokens=most)
+    return engine.submit(Submit(run=run, thread=run, tenant="x", tokens=(1, 2, 3), sampling=sampling, **fields))
+
+
+async def whole(outputs: RunOutputs) -> Output:
+    """Everything a run says, as one output; checks that it started once and ended once."""
+    every = [output async for output in outputs]
+    assert [bool(output.finished) for output in every] == [False] * (len(every) - 1) + [True]
+    assert sum(output.started is not None for output in every) <= 1
+    said = every[0]
+    for output in every[1:]:
+        said = merged(said, output)
+    return said
+
+
+async def until_it_said(outputs: RunOutputs, tokens: int) -> None:
+    said = 0
+    async for output in outputs:
+        said += len(output.delta.tokens) if output.delta else 0
+        if said >= tokens:
+            return
+
+
+async def until(true: Callable[[], bool]) -> None:
+    while not true():  # noqa: ASYNC110 - what is waited for tells nobody
+        await asyncio.sleep(0.005)
+
+
+def check_text(said: Output, most: int = 10) -> None:
+    assert said.delta is not None
+    assert said.delta.tokens == tuple(range(most))
+    assert said.delta.text == string.ascii_letters[:most]
+    assert said.finished is not None
+    assert (said.finished.reason, said.finished.completion) == ("length", most)
+
+
+async def test_runs_go_on_where_they_were_and_nobody_sees_it(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, die=[4]) as engine:
+        runs = [submit(engine, f"r{number}") for number in range(6)]
+        for said in await asyncio.gather(*map(whole, runs)):
+            check_text(said)
+            assert said.started is not None
+            assert said.started.reused == (0 if said.run in ("r0", "r1", "r2", "r3") else 1)
+        assert engine.restarts == 1
+    given = submits(tmp_path)
+    assert [run for life, run, *_ in given if life == 1] == ["r0", "r1", "r2", "r3", "r4", "r5"]
+    assert all(known == said > 0 for life, run, known, said, _ in given if life == 1 and run < "r4")
+
+
+async def test_the_time_of_the_first_token_is_that_of_the_first_life(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, die=[4]) as engine:
+        said = await whole(submit(engine, "r"))
+        assert said.finished is not None
+        assert said.finished.first_at is not None
+        assert said.finished.first_at < said.finished.at
+
+
+async def test_after_a_second_death_runs_go_on_one_at_a_time(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, die=[3, 3]) as engine:
+        runs = [submit(engine, f"r{number}", 50) for number in range(3)]
+        for said in await asyncio.gather(*map(whole, runs)):
+            check_text(said, 50)
+        assert engine.restarts == 2
+    third = {run: set(beside) for life, run, _, _, beside in submits(tmp_path) if life == 2}
+    assert list(third) == ["r0", "r1", "r2"]
+    assert third["r0"] == set()
+    assert third["r1"] <= {"r0"}  # which may be there again, once it is trusted
+
+
+async def test_only_the_run_that_kills_the_engine_ends_with_an_error(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, poison={"bad": 5}) as engine:
+        runs = [submit(engine, run) for run in ("one", "bad", "two", "three", "late")]
+        one, bad, two, three, late = await asyncio.gather(*map(whole, runs))
+        for said in (one, two, three, late):
+            check_text(said)
+        assert bad.delta is not None
+        assert bad.delta.tokens == (0, 1, 2, 3, 4)
+        assert bad.finished is not None
+        assert (bad.finished.reason, bad.finished.completion) == ("error", 5)
+        assert bad.finished.code is ErrorCode.INTERNAL
+        assert "SIGKILL" in (bad.finished.error or "")
+        assert engine.restarts == 3
+
+
+async def test_deaths_are_forgotten_once_a_run_has_gone_on(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, die=[2, TRUSTED + 1, 2]) as engine:
+        check_text(await whole(submit(engine, "r", 50)), 50)
+        assert engine.restarts == 3
+
+
+async def test_a_run_whose_tokens_come_from_before_the_server_counts_them(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, die=[2], refuse_from=1) as engine:
+        said = await whole(submit(engine, "r", generated=(0, 1, 2), said=3))
+        assert said.delta is not None
+        assert said.delta.text == "de"
+        assert said.finished is not None
+        assert said.finished.completion == 5
+
+
+async def test_cancel_while_the_engine_is_down_ends_the_run_at_once(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, die=[3], refuse_from=1) as engine:
+        runs = [submit(engine, f"r{number}") for number in range(5)]
+        await until(lambda: engine.ready is None)
+        for number in range(5):
+            engine.cancel(f"r{number}")
+            engine.cancel(f"r{number}")
+        for said in await asyncio.gather(*map(whole, runs)):
+            assert said.finished is not None
+            assert said.finished.reason == "cancelled"
+
+
+async def test_a_run_that_was_being_cancelled_when_the_engine_died_is_over(tmp_path: Path) -> None:
+    async with engine_of(tmp_path) as engine:
+        run = submit(engine, "r", 90)
+        await until_it_said(run, 2)
+        assert engine.pid is not None
+        os.kill(engine.pid, signal.SIGSTOP)
+        engine.cancel("r")
+        os.kill(engine.pid, signal.SIGKILL)
+        said = await whole(run)
+        assert said.finished is not None
+        assert said.finished.reason == "cancelled"
+        await engine.wait_ready()
+        check_text(await whole(submit(engine, "again")))
+
+
+async def test_when_the_model_becomes_unavailable_what_waits_ends_with_that(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, die=[3], refuse_from=1) as engine:
+        runs = [submit(engine, f"r{number}") for number in range(6)]
+        for said in await asyncio.gather(*map(whole, runs)):
+            assert said.finished is not None
+            assert (said.finished.reason, said.finished.code) == ("error", ErrorCode.MODEL_UNAVAILABLE)
+            assert "times in a row" in (said.finished.error or "")
+        with pytest.raises(CommandError) as refused:
+            submit(engine, "late")
+        assert refused.value.code is ErrorCode.MODEL_UNAVAILABLE
+        engine.forget("r0")
+        engine.cancel("r0")
+        with pytest.raises(CommandError):
+            await engine.stats()
+
+
+async def test_an_engine_that_hangs_is_ended_and_its_runs_go_on(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, hang=[4], watchdog=0.2) as engine:
+        pid = engine.pid
+        runs = [submit(engine, f"r{number}") for number in range(2)]
+        for said in await asyncio.gather(*map(whole, runs)):
+            check_text(said)
+        assert engine.restarts == 1
+        assert pid is not None
+        assert not psutil.pid_exists(pid)
+
+
+async def test_an_engine_that_does_not_answer_a_question_is_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with engine_of(tmp_path, hang=[0], watchdog=0.2) as engine:
+        with pytest.raises(CommandError, match="ended before it answered") as refused:
+            await engine.stats()
+        assert refused.value.code is ErrorCode.MODEL_UNAVAILABLE
+        await until(lambda: engine.restarts == 1)
+        assert "did not answer for 0.2 s" in caplog.text
+        await engine.wait_ready()
+        assert await engine.stats() == {}
+
+
+async def test_an_engine_that_has_nothing_to_say_may_be_silent(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, watchdog=0.05) as engine:
+        await asyncio.sleep(0.3)
+        assert engine.restarts == 0
+        check_text(await whole(submit(engine, "r")))
