@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from livethread.errors import CommandError, ErrorCode
 from livethread_server.http import http_routes
 from tests.house import House
+from tests.tokens import given_out
 
 
 @asynccontextmanager
@@ -40,6 +41,31 @@ async def test_stats_are_the_engines_figures_with_hit_rates(house: House) -> Non
         sick = await client.get("/v1/stats")
         assert (sick.status_code, sick.json()["status"]) == (503, "model_loading")
         assert (await client.post("/v1/stats")).status_code == 405
+
+
+async def test_figures_are_for_those_who_bring_a_token(guarded: House, tmp_path: Path) -> None:
+    token = given_out(tmp_path / "tokens.json", "alice")
+    async with browsing(guarded) as client:
+        bad: list[list[tuple[str, str]]] = [
+            [],
+            [("authorization", token)],
+            [("authorization", "Bearer")],
+            [("authorization", f"Bearer {token}x")],
+            [("authorization", f"Basic {token}")],
+            [("authorization", f"Bearer {token}"), ("authorization", f"Bearer {token}")],
+            [("authorization", "Bearer " + "x" * 20_000)],
+            [("cookie", f"token={token}")],
+        ]
+        for headers in bad:
+            answer = await client.get("/v1/stats", headers=headers)
+            assert (answer.status_code, answer.json()["status"]) == (401, "unauthorized")
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert token not in answer.text
+        assert (await client.get(f"/v1/stats?token={token}&access_token={token}")).status_code == 401
+        for scheme in ("Bearer", "bearer"):
+            answer = await client.get("/v1/stats", headers={"authorization": f"{scheme} {token}"})
+            assert answer.json()["threads"] == {"live": 1}
+        assert (await client.get("/health")).status_code == 200
 
 
 async def test_the_web_client_is_served_where_it_was_built(house: House, tmp_path: Path) -> None:
