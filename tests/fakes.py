@@ -126,5 +126,14 @@ def settings(**fields: Any) -> Settings:
         "history_bytes": 1 << 16,
         "allow_hosts": (),
         "allow_origins": (),
+        "auth": "none",
+        "auth_tokens": None,
+        "jwt_key": None,
+        "jwt_jwks": None,
+        "jwt_audience": None,
+        "jwt_issuer": None,
+        "jwt_algorithms": ("HS256", "RS256", "ES256"),
+        "jwt_leeway": 30.0,
+        "shares": 8,
     }
     return Settings(**(plain | fields))

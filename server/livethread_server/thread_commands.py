@@ -93,7 +93,7 @@ class ThreadCommands:
     async def update(self, session: Session, command: wire.ThreadUpdate, answer: Answer) -> None:
         """Change settings."""
         fields = self._changed_fields(command)
-        async with self._lanes.hold(command.thread, session.principal) as lane:
+        async with self._lanes.hold(command.thread, session.principal, "owner") as lane:
             transaction = lane.begin()
             transaction.expect(command.expect_version)
             if fields:
@@ -106,7 +106,7 @@ class ThreadCommands:
 
     async def delete(self, session: Session, command: wire.ThreadDelete, answer: Answer) -> None:
         """End a thread's runs, remove it, and end its subscriptions."""
-        async with self._lanes.hold(command.thread, session.principal) as lane:
+        async with self._lanes.hold(command.thread, session.principal, "owner") as lane:
             readers = await self._watching.readers(lane.thread)
             ending = tuple(lane.runs)
             transaction = lane.begin()

@@ -76,6 +76,7 @@ def test_flags_come_before_variables_before_the_file(tmp_path: Path) -> None:
         ("--step-ms", "nan"),
         ("--step-ms", "4"),
         ("--queued-runs", "-1"),
+        ("--watchdog", "1"),
         ("--ram-cache", "much"),
         ("--disk-cache", "-1"),
         ("--idle-after", "-1"),
