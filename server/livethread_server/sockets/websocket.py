@@ -48,7 +48,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._bounds = bounds
         rate, burst = bounds.message_rate * FRAMES_PER_MESSAGE, bounds.message_burst * FRAMES_PER_MESSAGE
         self._frames = Bucket(rate, burst, self.loop.time())
-        self._flooded = False
+        self._deaf = False
         self._handshake: asyncio.TimerHandle | None = None
         self._pong = b""
         self._written = self._taken = self._mark = 0
@@ -76,16 +76,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         off."""
         if self.close_sent or self.conn.state is not State.OPEN or self.transport.is_closing():
             return
-        self.stop_keepalive()
         reason = reason.encode()[:REASON_BYTES].decode(errors="ignore")
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(self.close_timeout if seconds is None else seconds, self.abort)
+        self._say_nothing_more(seconds)
 
     def abort(self) -> None:
         """Cut off: the socket and all that waits in it are freed at once."""
@@ -113,7 +108,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came in; what comes behind too many frames is not looked at."""
         for start in range(0, len(data), SLICE_BYTES):
-            if self._flooded or self.transport.is_closing():
+            if self._deaf or self.transport.is_closing():
                 return
             super().data_received(data[start : start + SLICE_BYTES])
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
@@ -138,9 +133,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self._frames.take(len(self.conn.events), self.loop.time()) >= 0:
             super().handle_events()
         else:
-            self._flooded = True
-            self.close(CloseCode.RATE, "Too many frames came at once. Send fewer, larger ones.", ABANDON_SECONDS)
-            self.transport.pause_reading()
+            self.close(CloseCode.RATE, "Too many frames came at once. Send fewer, larger ones.")
+            self._stop_listening()
 
     def handle_cont(self, event: Frame) -> None:
         """Put fragments together as they come: a million empty ones take no room."""
@@ -151,6 +145,23 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.frames = [bytes(self.frames[0])]
             self.send_receive_event_to_app()
 
+    def send_receive_event_to_app(self) -> None:
+        """Hand a whole message to the session; a text that is no UTF-8 ends the connection (RFC 6455, 8.1)."""
+        if self.curr_msg_data_type == "bytes" or _is_text(self.frames[0]):
+            super().send_receive_event_to_app()
+        elif self.conn.state is State.OPEN:
+            self.conn.fail(1007, "the text is not UTF-8")
+            self.handle_parser_exception()
+
+    def handle_parser_exception(self) -> None:
+        """Say what was wrong with what came, and be gone soon."""
+        assert self.conn.close_sent is not None
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self._say_nothing_more()
+        self._stop_listening()
+
     def handle_ping(self) -> None:
         """Answer, but somebody who does not read only the last time (RFC 6455, 5.5.3)."""
         pongs = self.conn.data_to_send()
@@ -158,6 +169,20 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(pongs))
         elif pongs:
             self._pong = pongs[-1]
+
+    def _say_nothing_more(self, seconds: float | None = None) -> None:
+        """The close frame is out: wait ``seconds`` for the peer's."""
+        self.stop_keepalive()
+        self.close_sent, self._pong = True, b""
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(self.close_timeout if seconds is None else seconds, self.abort)
+
+    def _stop_listening(self) -> None:
+        """End our half and drop what still comes: cut off at once, who is still sending would not hear why."""
+        self._deaf = True
+        self.transport.write_eof()
 
     # Signs of life
 
@@ -242,6 +267,14 @@ def framed(message: str | bytes) -> bytes:
     if size < 1 << 16:
         return pack("!BBH", opcode, 126, size) + payload
     return pack("!BBQ", opcode, 127, size) + payload
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _nobody() -> None:
