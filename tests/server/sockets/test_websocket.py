@@ -90,6 +90,22 @@ async def test_a_message_above_the_bound_is_closed_with_1009(pieces: list[int]) 
         assert await raw.closed() == CloseCode.MESSAGE_TOO_BIG
 
 
+async def test_who_is_still_sending_too_much_hears_why_it_is_closed() -> None:
+    async with echoing(Bounds()) as echo, opened(echo) as raw:
+        raw.send(Opcode.BINARY, bytes(32 << 20))
+        assert await raw.closed() == CloseCode.MESSAGE_TOO_BIG
+
+
+@pytest.mark.parametrize("pieces", [[b"\xff"], [b"\xc3", b"\x28"]], ids=["at once", "in fragments"])
+async def test_text_that_is_no_utf8_is_closed_with_1007(pieces: list[bytes]) -> None:
+    async with echoing(Bounds()) as echo, opened(echo) as raw:
+        for number, piece in enumerate(pieces):
+            raw.send(Opcode.CONT if number else Opcode.TEXT, piece, fin=piece is pieces[-1])
+        raw.send(Opcode.TEXT, b"\xff")
+        assert await raw.closed() == 1007
+        await until(lambda: not echo.sockets)
+
+
 async def test_the_largest_message_may_come_in_many_fragments() -> None:
     async with echoing(Bounds()) as echo, talking(echo) as client:
         pieces = [os.urandom(1 << 10) for _ in range(1 << 10)]
