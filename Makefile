@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
-.PHONY: serve test check format fuzz bench install webclient clean
+.PHONY: serve test check format fuzz bench soak install webclient clean
 
 serve: install webclient
 	$(BIN)/livethread serve $(ARGS)
@@ -28,6 +28,9 @@ fuzz: install
 
 bench: install
 	$(RUN) tests.bench $(ARGS)
+
+soak: install
+	$(RUN) tests.soak $(ARGS)
 
 install: $(VENV)/.installed
 

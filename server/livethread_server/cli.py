@@ -21,10 +21,11 @@ import uvloop
 from msgspec import structs
 
 from livethread.errors import LivethreadError
-from livethread_server import options
+from livethread_server import logs, options
 from livethread_server.app import App
 from livethread_server.auth.keys import ALGORITHMS
 from livethread_server.cache_cli import cache
+from livethread_server.chat_cli import chat
 from livethread_server.descriptors import room_for
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
 from livethread_server.serving import Server
@@ -50,6 +51,7 @@ cli = typer.Typer(
 )
 cli.add_typer(cache, name="cache")
 cli.add_typer(token, name="token")
+cli.command()(chat)
 
 
 @cli.callback()
@@ -141,9 +143,10 @@ def serve(
     jwt_leeway: options.JwtLeeway = 30.0,
     shares: options.Shares = 256,
     log_level: options.LogLevel = "info",
+    log_format: options.LogFormatName = "text",
 ) -> None:
     """Serve threads on a WebSocket, and the web client beside it."""
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(log_level, log_format)
     # At info it logs whole URLs, at debug level whole handshakes and frames, tokens and texts among them.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:

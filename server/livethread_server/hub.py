@@ -39,6 +39,17 @@ def _ignore(event: Event) -> None:
     """Nobody listens to everything."""
 
 
+def each(listeners: Iterable[Callable[[Event], None]]) -> Callable[[Event], None]:
+    """All of these listeners as one."""
+    all_of_them = tuple(listeners)
+
+    def heard(event: Event) -> None:
+        for listener in all_of_them:
+            listener(event)
+
+    return heard
+
+
 class Hub:
     """Which outboxes want the events of which thread. Assign ``on_event`` to hear of all that is published."""
 
@@ -80,6 +91,11 @@ class Hub:
     def threads(self, outbox: Outbox) -> frozenset[str]:
         """The threads whose events ``outbox`` gets."""
         return frozenset(self._threads.get(outbox, ()))
+
+    @property
+    def subscriptions(self) -> int:
+        """How many there are, of all outboxes to all threads."""
+        return sum(map(len, self._outboxes.values()))
 
     def heard(self, thread: str) -> bool:
         """Whether anybody gets the events of ``thread``."""

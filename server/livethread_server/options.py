@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from livethread_server.engine.wire import Layout
+from livethread_server.logs import LogFormat
 from livethread_server.settings import AuthMode, OnRestart
 
 
@@ -188,6 +189,7 @@ AllowHost = Annotated[list[str] | None, _option("allow-host", help="Another Host
 AllowOrigin = Annotated[
     list[str] | None, _option("allow-origin", help="Another Origin of pages to allow. May be repeated.")
 ]
+LogFormatName = Annotated[LogFormat, _option("log-format", help="Log lines for people, or in JSON for machines.")]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], _option("log-level", help="What is logged.")]
 Auth = Annotated[AuthMode, _option("auth", help="How clients prove who they are; 'none' is for loopback only.")]
 AuthTokens = Annotated[

@@ -32,6 +32,7 @@ from livethread_server.worker.entrance import Entrance
 from livethread_server.worker.llama import LONGEST_CHUNK, Context, DecodeFailed
 from livethread_server.worker.scheduler import ALONE, Chunk, Costs, Waiting, plan
 from livethread_server.worker.sequence import Sequence, run_of
+from livethread_server.worker.step_times import StepTimes
 from livethread_server.worker.tiers import Tiers
 
 Command = Submit | CancelRun | Forget | Ingest | Warm | Evict | Pin | AskStats
@@ -78,6 +79,7 @@ class Loop:
         self._asks: set[int] = set()
         self._answers: list[Settled | Stats] = []
         self._steps = 0
+        self._times = StepTimes()
         self._told_at = time.monotonic()
 
     def run(self) -> None:
@@ -102,7 +104,10 @@ class Loop:
         self._decoder.generate(rows)
         if self._entrance.empty:
             self._ahead.advance(self._ingest_ahead, eager=not any(self._slots.running()))
-        self._tidy((time.monotonic() - began) * 1000)
+        took = time.monotonic() - began
+        if rows or chunks:
+            self._times.took(took)
+        self._tidy(took * 1000)
         self._emit()
 
     def _tidy(self, took_ms: float) -> None:
@@ -156,7 +161,7 @@ class Loop:
                 self._residencies.forget(thread)
 
     def _stats(self) -> dict[str, object]:
-        return {**self._residencies.stats(), "tokens": dict(self._tiers.tokens)}
+        return {**self._residencies.stats(), "tokens": dict(self._tiers.tokens), "steps": self._times.told()}
 
     def _want(self, wanted: Ingest | Warm) -> None:
         """Note what is to be made ready, if it can be; a warm that cannot is answered at once."""

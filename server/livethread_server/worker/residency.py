@@ -248,6 +248,7 @@ class Residencies:
             "threads": threads,
             "live": {
                 "sequences": len(live),
+                "running": sum(1 for slot in self.slots if not slot.idle),
                 "of": self._context.sequences,
                 "tokens": sum(slot.in_kv for slot in live),
                 "cells": self._context.cells,
