@@ -41,6 +41,8 @@ class Wire:
         """No new connection comes about."""
         self.deaf_to: str | None = None
         """Replies to commands of this type get lost, and the connection with them."""
+        self.silent = False
+        """Nothing reaches the page any more."""
         self.starts_with: dict[str, Any] = {}
         """What ``run.started`` says besides what the server says."""
         self._current: WebSocketRoute | None = None
@@ -71,6 +73,8 @@ class Wire:
             server_side.send(frame)
 
         def up(frame: str | bytes) -> None:
+            if self.silent:
+                return
             message = json.loads(frame)
             if message.get("id") in lost and message["type"] == "reply":
                 self.deaf_to = None
@@ -161,6 +165,19 @@ def test_a_lost_connection_says_when_it_comes_back_and_keeps_what_is_typed(page:
     expect(page.get_by_test_id("banner")).to_have_count(0)
     expect(page.get_by_test_id("composer")).to_have_value("Half a thought")
     expect(page.get_by_test_id("send")).to_be_enabled()
+
+
+def test_a_connection_that_died_without_a_word_is_noticed_in_half_a_minute(page: Page, wire: Wire) -> None:
+    page.clock.install()
+    page.reload()
+    connected(page)
+    before = wire.sockets
+    wire.silent = True
+    page.clock.run_for(29_000)
+    wire.silent = False
+    page.clock.run_for(1_000)
+    connected(page)
+    assert wire.sockets > before
 
 
 def test_a_close_that_means_do_not_come_back_is_final_and_says_why(page: Page, wire: Wire) -> None:

@@ -111,10 +111,15 @@ class Loop:
         self._emit()
 
     def _tidy(self, took_ms: float) -> None:
-        """Save KV in what is left of the step, or without hurry where nobody waits for the next one."""
-        idle = self._entrance.empty and not any(self._slots.running())
+        """Save KV in what is left of the step, or without hurry where nobody waits for the next one. Who waits for
+        chunks alone waits for no saving too.
+        """
+        running = any(self._slots.running())
+        if not self._entrance.empty and not running:
+            return
+        idle = self._entrance.empty and not running
         self._residencies.tidy(math.inf if idle else max(self._step_ms - took_ms, self._step_ms / 10))
-        self._tiers.archive.balance()
+        self._tiers.archive.balance(idle=idle)
 
     # Hear
 
@@ -127,10 +132,11 @@ class Loop:
 
     def _patience(self) -> float | None:
         """Seconds to wait for a command; None where nothing is to be done before one comes."""
-        idle = not any(self._slots.running())
-        if not idle or self._entrance.ready or (self._ahead.ready and self._entrance.empty):
+        if any(self._slots.running()) or self._entrance.ready:
             return 0.0
-        patience = self._residencies.patience()
+        if not self._entrance.empty:
+            return BEAT  # what is read for them wakes the loop
+        patience = 0.0 if self._ahead.ready else self._residencies.patience()
         if not self._owes:
             return patience
         return BEAT if patience is None else min(patience, BEAT)
