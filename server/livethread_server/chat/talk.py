@@ -163,7 +163,7 @@ class Talk:
             if state.kind == "waiting":
                 wait = f"Trying again in {state.seconds:.0f} s." if state.seconds >= 1 else "Trying again."
                 if was.kind == "open" or state.seconds >= 1:
-                    self.screen.notice(f"There is no connection: {state.reason}. {wait}", "yellow")
+                    self.screen.notice(f"There is no connection: {state.reason.rstrip('.')}. {wait}", "yellow")
                 was = state
             elif state.kind == "open" and was.kind == "waiting":
                 self.screen.notice("The connection is back.", "green")
