@@ -56,6 +56,8 @@ DOORS = {
     "aiosqlite": {"store/sql"},
     "msgpack": {"codec", "engine/wire"},
     "websockets": {"session", "sockets"},
+    "jwt": {"auth/jwt", "auth/keys"},
+    "cryptography": {"auth/keys"},
 }
 """Which modules, or folders of modules, may import a library."""
 

@@ -25,6 +25,8 @@ KILLED, PAUSE = "kill-worker", "kill-worker-pause"
 NAMES = (KILLED, PAUSE)
 ROUNDS = 20
 RUNS = 8
+EARLY = 5
+"""In every fifth round the engine dies before anything is said."""
 ANSWER = 48
 PROMPTS = (20, 160)
 """Tokens of the shortest and the longest message."""
@@ -66,7 +68,8 @@ def measure(bench: Bench, names: frozenset[str]) -> Iterator[Row]:
         for number in range(3 if bench.quick else ROUNDS):
             sayings = [_saying(visitor, chance, index) for index in range(RUNS)]
             undisturbed = _round(visitor, sayings, None)[1]
-            killed_at, killed = _round(visitor, sayings, chance.randrange(RUNS * ANSWER * 9 // 10))
+            moment = chance.randrange(RUNS * ANSWER * 9 // 10) if number % EARLY else 0
+            killed_at, killed = _round(visitor, sayings, moment)
             told = [_told(*pair, killed_at) for pair in zip(undisturbed, killed, strict=True)]
             every += told
             bench.say(
@@ -95,6 +98,7 @@ def _round(visitor: Visitor, sayings: list[Saying], tokens: int | None) -> tuple
         visitor.generate(thread, max_tokens=ANSWER, content=saying.content, sampling=saying.sampling)
         for thread, saying in zip(threads, sayings, strict=True)
     ]
+    visitor.talk.settle()
     killed_at = 0.0
     if tokens is not None:
         visitor.talk.until(lambda: sum(story.deltas[-1].to for story in stories if story.deltas) >= tokens)

@@ -7,11 +7,8 @@ import numpy as np
 import pytest
 
 from livethread_server.worker.llama import (
-    Candidates,
-    Chain,
     Context,
     DecodeFailed,
-    LoadFailed,
     Logits,
     Model,
     loaded,
@@ -19,14 +16,6 @@ from livethread_server.worker.llama import (
 )
 
 PROMPT = [(7 * index * index + 300) % 40000 for index in range(60)]
-
-
-@pytest.fixture(scope="module")
-def model(model_path: Path) -> Iterator[Model]:
-    quiet()
-    model = Model(str(model_path), extra_bufts=False)
-    yield model
-    model.close()
 
 
 @pytest.fixture(scope="module", params=["split", "unified"])
@@ -46,34 +35,6 @@ def context(shared: Context) -> Context:
 def next_logits(context: Context, sequence: int, position: int, token: int = 5) -> Logits:
     context.generate([(sequence, position, token)])
     return context.logits(0).copy()
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LoadFailed, match=r"no model file at .*nothing\.gguf"):
-        Model(str(tmp_path / "nothing.gguf"))
-
-
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    quiet()
-    path = tmp_path / "bad.gguf"
-    path.write_bytes(b"GGUF" + bytes(100))
-    with pytest.raises(LoadFailed, match="cannot load"):
-        Model(str(path))
-
-
-def test_the_model_describes_itself(model: Model) -> None:
-    assert model.description
-    assert model.vocabulary > 1000
-    assert model.trained_context > 256
-    assert model.cuttable
-
-
-def test_end_tokens_have_no_text_and_others_have_their_bytes(model: Model) -> None:
-    ends = [token for token in range(100) if model.is_end(token)]
-    assert ends
-    assert all(model.piece(token) == b"" for token in ends)
-    assert any(model.piece(token) for token in range(300, 310))
-    assert model.piece(300) == model.piece(300)
 
 
 def test_a_cut_sequence_goes_on_as_if_nothing_had_been_there(context: Context) -> None:
@@ -138,13 +99,12 @@ def test_loaded_frees_the_context_before_the_model(model_path: Path) -> None:
         assert np.isfinite(context.logits(-1)).all()
 
 
-def test_candidates_tell_what_a_chain_selected(model: Model) -> None:
-    candidates, chain = Candidates(model.vocabulary), Chain(model)
-    logits = np.zeros(model.vocabulary, np.float32)
-    logits[77] = 3.0
-    candidates.fill(logits)
-    assert candidates.chosen is None
-    chain.greedy()
-    candidates.apply(chain)
-    assert candidates.chosen == (77, 3.0)
-    chain.close()
+def test_an_export_goes_into_memory_that_was_made_ready(context: Context) -> None:
+    context.ingest(0, 0, PROMPT, last=False)
+    expected = context.export(0).copy()
+    ready = np.ones(1 << 25, np.uint8)
+    context.export_into(ready)
+    context.export_into(np.ones(10, np.uint8))
+    again = context.export(0)
+    assert np.shares_memory(again, ready)
+    assert np.array_equal(again, expected)

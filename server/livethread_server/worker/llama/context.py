@@ -1,17 +1,13 @@
-"""The door to llama.cpp: a model, a context of many sequences, and sampler chains.
+"""KV cells of many sequences, and what is decoded into them, copied, cut, taken out and put back.
 
-Low-level calls of ``llama_cpp`` only. Layout and flash attention are known here and nowhere else. Nothing
-here checks what a client sent: callers hand in ranges that were checked. This module must never know runs,
-threads or schedules. One OS thread owns everything in here.
+Layout and flash attention are known here and nowhere else. This module must never know samplers.
 """
 
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import llama_cpp
@@ -20,94 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livethread.errors import LivethreadError
+from livethread_server.worker.llama.array import pointer_to
+from livethread_server.worker.llama.model import LoadFailed, Model
 
 Logits = NDArray[np.float32]
 State = NDArray[np.uint8]
 
 LONGEST_CHUNK = 256
 """The most prompt tokens one `Context.ingest` takes: more gains no speed (FACTS B2)."""
-_LOG_WARN, _LOG_ERROR = 3, 4
-_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
-class LoadFailed(LivethreadError):  # noqa: N818 - the names say what happened
-    """The model or its context cannot be made; the sentence says why and what to do."""
-
-
-class NoRoom(LivethreadError):  # noqa: N818
+class NoRoom(LivethreadError):  # noqa: N818 - the names say what happened
     """No KV cells are left for the batch; nothing was written (``llama_decode`` returned 1)."""
 
 
 class DecodeFailed(LivethreadError):  # noqa: N818
     """``llama_decode`` failed; the cells of the sequences in the batch are not to be trusted."""
-
-
-@llama.llama_log_callback  # type: ignore[untyped-decorator]
-def _log(level: int, text: bytes, _data: object) -> None:
-    if level in (_LOG_WARN, _LOG_ERROR):
-        sys.stderr.write(text.decode("utf-8", "replace"))
-
-
-def quiet() -> None:
-    """Let llama.cpp write only warnings and errors, to stderr (``llama_log_set``)."""
-    llama.llama_log_set(_log, None)
-
-
-def offloads(gpu_layers: int) -> bool:
-    """Whether so many layers go to a GPU: only where llama.cpp was built for one (``llama_supports_gpu_offload``)."""
-    return gpu_layers > 0 and bool(llama.llama_supports_gpu_offload())
-
-
-class Model:
-    """The weights and the vocabulary. Raises `LoadFailed`."""
-
-    def __init__(self, path: str, *, gpu_layers: int = 0, extra_bufts: bool = True) -> None:
-        if not Path(path).is_file():
-            raise LoadFailed(f"There is no model file at {path}. Check the path.")
-        params = llama.llama_model_default_params()
-        params.n_gpu_layers = gpu_layers
-        params.use_extra_bufts = extra_bufts
-        self.pointer = llama.llama_model_load_from_file(path.encode(), params)
-        if not self.pointer:
-            raise LoadFailed(f"llama.cpp cannot load {path}. Check that it is a whole GGUF file of a known kind.")
-        self.vocab = llama.llama_model_get_vocab(self.pointer)
-        self.vocabulary: int = llama.llama_vocab_n_tokens(self.vocab)
-        self.trained_context: int = llama.llama_model_n_ctx_train(self.pointer)
-        self.window: int = llama.llama_model_n_swa(self.pointer)
-        self.recurrent: bool = llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(self.pointer)
-        self._pieces: dict[int, bytes] = {}
-
-    def close(self) -> None:
-        """Free the weights. Contexts of this model must be closed before."""
-        llama.llama_model_free(self.pointer)
-
-    @property
-    def description(self) -> str:
-        """Architecture, size and format, as ``llama_model_desc`` says it."""
-        buffer = ctypes.create_string_buffer(256)
-        llama.llama_model_desc(self.pointer, buffer, len(buffer))
-        return buffer.value.decode("utf-8", "replace")
-
-    @property
-    def cuttable(self) -> bool:
-        """Whether a sequence can always be cut anywhere (no recurrence, no sliding window)."""
-        return not self.recurrent and self.window == 0
-
-    def is_end(self, token: int) -> bool:
-        """Whether the token ends a generation (``llama_vocab_is_eog``)."""
-        return bool(llama.llama_vocab_is_eog(self.vocab, token))
-
-    def piece(self, token: int) -> bytes:
-        """The bytes of a token; none for control tokens (``llama_token_to_piece``)."""
-        found = self._pieces.get(token)
-        if found is None:
-            found = self._pieces[token] = self._piece(token, 64)
-        return found
-
-    def _piece(self, token: int, room: int) -> bytes:
-        buffer = ctypes.create_string_buffer(room)
-        length = llama.llama_token_to_piece(self.vocab, token, buffer, room, 0, False)
-        return self._piece(token, -length) if length < 0 else buffer.raw[:length]
 
 
 class Context:
@@ -274,6 +198,11 @@ class Context:
             raise DecodeFailed(f"Sequence {sequence} gave {written} bytes of state instead of {size}.")
         return state
 
+    def export_into(self, buffer: State | Exception) -> None:
+        """Use this memory for the next exports that it is large enough for."""
+        if not isinstance(buffer, Exception) and len(buffer) > len(self._buffer):
+            self._buffer = buffer
+
     def restore(self, sequence: int, state: State) -> None:
         """Replace a sequence by an exported state. Raises `DecodeFailed`, then the sequence is empty."""
         self.drop(sequence)
@@ -315,11 +244,11 @@ class _Batch:
         kind = ctypes.POINTER(ctypes.c_int32)
         self._sequences = (kind * rows)(*(ctypes.cast(at + 4 * i, kind) for i in range(rows)))
         self._batch = llama.llama_batch(
-            token=_pointer(self.token, ctypes.c_int32),
-            pos=_pointer(self.position, ctypes.c_int32),
-            n_seq_id=_pointer(self._ones, ctypes.c_int32),
+            token=pointer_to(self.token, ctypes.c_int32),
+            pos=pointer_to(self.position, ctypes.c_int32),
+            n_seq_id=pointer_to(self._ones, ctypes.c_int32),
             seq_id=self._sequences,
-            logits=_pointer(self.logits, ctypes.c_int8),
+            logits=pointer_to(self.logits, ctypes.c_int8),
         )
 
     def put(self, row: int, sequence: int, position: int, token: int) -> None:
@@ -328,131 +257,6 @@ class _Batch:
     def of(self, count: int) -> Any:
         self._batch.n_tokens = count
         return self._batch
-
-
-class Candidates:
-    """The array that samplers work on: one entry (id, logit, probability) per token of the vocabulary."""
-
-    def __init__(self, vocabulary: int) -> None:
-        self._fresh = np.zeros(vocabulary, _CANDIDATE)
-        self._fresh["id"] = np.arange(vocabulary)
-        self._entries = self._fresh.copy()
-        self._array = llama.llama_token_data_array()
-
-    def fill(self, logits: Logits) -> None:
-        """Begin with the whole vocabulary."""
-        self._entries[:] = self._fresh
-        self._entries["logit"] = logits
-        self._begin(len(logits))
-
-    def fill_one(self, token: int) -> None:
-        """Begin with one token of logit 0."""
-        self._entries[0] = (token, 0.0, 0.0)
-        self._begin(1)
-
-    def _begin(self, size: int) -> None:
-        self._array.data = _pointer(self._entries, llama.llama_token_data)
-        self._array.size = size
-        self._array.selected = -1
-        self._array.sorted = False
-
-    def apply(self, chain: Chain) -> None:
-        """Let the samplers of a chain change, drop and select (``llama_sampler_apply``)."""
-        llama.llama_sampler_apply(chain.pointer, ctypes.byref(self._array))
-
-    @property
-    def first_logit(self) -> float:
-        """The logit of the first entry."""
-        return float(self._array.data[0].logit)
-
-    @property
-    def chosen(self) -> tuple[int, float] | None:
-        """(token, logit) that the last sampler selected; None when it selected none."""
-        if not 0 <= self._array.selected < self._array.size:
-            return None
-        entry = self._array.data[self._array.selected]
-        return int(entry.id), float(entry.logit)
-
-
-class Chain:
-    """llama.h's sampler chain, built stage by stage. Free it with `close`."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self.pointer = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
-
-    def close(self) -> None:
-        """Free the chain and its stages."""
-        llama.llama_sampler_free(self.pointer)
-
-    def accept(self, token: int) -> None:
-        """Tell every stage which token was taken. A grammar must have allowed it (FACTS A15)."""
-        llama.llama_sampler_accept(self.pointer, token)
-
-    def logit_bias(self, biases: dict[int, float]) -> None:
-        """Add to the logits of tokens; ids must be in the vocabulary."""
-        pairs = (llama.llama_logit_bias * len(biases))(*biases.items())
-        self._add(llama.llama_sampler_init_logit_bias(self._model.vocabulary, len(biases), pairs))
-
-    def penalties(self, last_n: int, repeat: float, frequency: float, presence: float) -> None:
-        """Penalise tokens seen among the last ones."""
-        self._add(llama.llama_sampler_init_penalties(self._model.vocabulary, last_n, repeat, frequency, presence))
-
-    def dry(self, multiplier: float, base: float, allowed: int, last_n: int, breakers: Sequence[bytes]) -> None:
-        """Penalise repeated phrases; at most 16 breakers (FACTS A12)."""
-        words = (ctypes.c_char_p * len(breakers))(*breakers)
-        self._add(
-            llama.llama_sampler_init_dry(self._model.vocab, multiplier, base, allowed, last_n, words, len(breakers))
-        )
-
-    def top_k(self, k: int) -> None:
-        """Keep the k most likely."""
-        self._add(llama.llama_sampler_init_top_k(k))
-
-    def typical(self, p: float) -> None:
-        """Keep the most typical ones up to the mass p."""
-        self._add(llama.llama_sampler_init_typical(p, 1))
-
-    def top_p(self, p: float) -> None:
-        """Keep the most likely ones up to the mass p."""
-        self._add(llama.llama_sampler_init_top_p(p, 1))
-
-    def min_p(self, p: float) -> None:
-        """Drop those below p times the most likely one."""
-        self._add(llama.llama_sampler_init_min_p(p, 1))
-
-    def xtc(self, probability: float, threshold: float, seed: int) -> None:
-        """Drop the top choices now and then."""
-        self._add(llama.llama_sampler_init_xtc(probability, threshold, 1, seed))
-
-    def temperature(self, temperature: float) -> None:
-        """Divide the logits."""
-        self._add(llama.llama_sampler_init_temp(temperature))
-
-    def mirostat(self, version: int, seed: int, tau: float, eta: float) -> None:
-        """Draw at a steady surprise; version 1 or 2. Ends the chain."""
-        if version == 1:
-            self._add(llama.llama_sampler_init_mirostat(self._model.vocabulary, seed, tau, eta, 100))
-        else:
-            self._add(llama.llama_sampler_init_mirostat_v2(seed, tau, eta))
-
-    def greedy(self) -> None:
-        """Select the most likely one. Ends the chain."""
-        self._add(llama.llama_sampler_init_greedy())
-
-    def draw(self, seed: int) -> None:
-        """Select by probability. Ends the chain."""
-        self._add(llama.llama_sampler_init_dist(seed))
-
-    def grammar(self, gbnf: str) -> None:
-        """Set the logits of what the grammar refuses to −∞. Raises ValueError where it cannot be read."""
-        pointer = llama.llama_sampler_init_grammar(self._model.vocab, gbnf.encode(), b"root")
-        if not pointer:
-            raise ValueError("llama.cpp cannot read the grammar.")
-        self._add(pointer)
-
-    def _add(self, stage: Any) -> None:
-        llama.llama_sampler_chain_add(self.pointer, stage)
 
 
 @contextmanager
@@ -465,9 +269,5 @@ def loaded(model: Model, context: Context) -> Iterator[Context]:
         model.close()
 
 
-def _pointer(array: NDArray[Any], kind: Any) -> Any:
-    return array.ctypes.data_as(ctypes.POINTER(kind))
-
-
 def _bytes(state: State) -> Any:
-    return _pointer(state, ctypes.c_uint8)
+    return pointer_to(state, ctypes.c_uint8)

@@ -1,0 +1,34 @@
+"""The door to llama.cpp: a model, a context of many sequences, and sampler chains.
+
+Low-level calls of ``llama_cpp`` only. Layout and flash attention are known here and nowhere else. Nothing
+here checks what a client sent: callers hand in ranges that were checked. This room must never know runs,
+threads or schedules. One OS thread owns everything in here.
+"""
+
+from livethread_server.worker.llama.chain import Candidates, Chain
+from livethread_server.worker.llama.context import (
+    LONGEST_CHUNK,
+    Context,
+    DecodeFailed,
+    Logits,
+    NoRoom,
+    State,
+    loaded,
+)
+from livethread_server.worker.llama.model import LoadFailed, Model, offloads, quiet
+
+__all__ = [
+    "LONGEST_CHUNK",
+    "Candidates",
+    "Chain",
+    "Context",
+    "DecodeFailed",
+    "LoadFailed",
+    "Logits",
+    "Model",
+    "NoRoom",
+    "State",
+    "loaded",
+    "offloads",
+    "quiet",
+]

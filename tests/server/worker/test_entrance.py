@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from livethread.model import Sampling
+from livethread_server.engine.wire import Configure, Submit
+from livethread_server.worker.entrance import Entrance
+from livethread_server.worker.llama import Context, Model, loaded, quiet
+from livethread_server.worker.sequence import run_of
+from livethread_server.worker.slots import Slots
+from livethread_server.worker.tiers import Tiers
+
+LENGTH, SEQUENCES = 64, 2
+
+
+@pytest.fixture(scope="module")
+def context(model_path: Path) -> Iterator[Context]:
+    quiet()
+    model = Model(str(model_path), extra_bufts=False)
+    with loaded(model, Context(model, length=LENGTH, sequences=SEQUENCES)) as context:
+        yield context
+
+
+@pytest.fixture
+def tiers(context: Context) -> Iterator[Tiers]:
+    tiers = Tiers(context, Configure(model_path=__file__, context=LENGTH, sequences=SEQUENCES))
+    yield tiers
+    for slot in tiers.residencies.slots.running():
+        run_of(slot).sampler.close()
+    tiers.files.close()
+
+
+@pytest.fixture
+def slots(tiers: Tiers) -> Slots:
+    return tiers.residencies.slots
+
+
+@pytest.fixture
+def entrance(context: Context, tiers: Tiers) -> Entrance:
+    return Entrance(context, tiers)
+
+
+def submit(run: str, tokens: tuple[int, ...] = (300, 301, 302), **fields: Any) -> Submit:
+    return Submit(run=run, thread=run, tenant="x", tokens=tokens, sampling=Sampling(), **fields)
+
+
+def inside(slots: Slots) -> list[str]:
+    return [run_of(slot).submit.run for slot in slots.running()]
+
+
+def test_runs_get_sequences_in_order_as_long_as_there_are_any(entrance: Entrance, slots: Slots) -> None:
+    assert entrance.empty
+    for run in "abc":
+        entrance.ask(0.0, submit(run), None)
+    assert entrance.ready
+    entrance.admit()
+    assert sorted(inside(slots)) == ["a", "b"]
+    assert not entrance.empty
+
+
+def test_a_run_begins_with_its_prompt_and_not_with_what_it_generated(entrance: Entrance, slots: Slots) -> None:
+    entrance.ask(0.0, submit("a", generated=(303, 304)), None)
+    entrance.admit()
+    (slot,) = slots.running()
+    assert slot.tokens == [300, 301, 302]
+    assert run_of(slot).known == 303
+
+
+def test_a_run_that_waits_can_be_withdrawn(entrance: Entrance, slots: Slots) -> None:
+    entrance.ask(0.0, submit("a"), None)
+    entrance.withdraw("a")
+    entrance.withdraw("nobody")
+    (output,) = entrance.refused()
+    assert output.finished is not None
+    assert (output.run, output.finished.reason) == ("a", "cancelled")
+    assert entrance.refused() == []
+    entrance.admit()
+    assert inside(slots) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"tokens": ()}, "has 0 tokens"),
+        ({"generated": tuple(range(300, 300 + LENGTH))}, f"has {LENGTH + 3} tokens"),
+        ({"generated": (1 << 30,)}, "outside the vocabulary"),
+    ],
+)
+def test_what_cannot_be_put_into_kv_is_refused_with_a_sentence(
+    entrance: Entrance, slots: Slots, fields: dict[str, Any], sentence: str
+) -> None:
+    entrance.ask(0.0, submit("a", **fields), None)
+    entrance.admit()
+    (output,) = entrance.refused()
+    assert output.finished is not None
+    assert output.finished.reason == "error"
+    assert sentence in (output.finished.error or "")
+    assert inside(slots) == []
+    assert entrance.empty
