@@ -17,6 +17,7 @@ from livethread.messages import Command, Event, Limits
 from livethread.model import Principal, Reason, Residency
 from livethread_server.acceptance import Acceptance
 from livethread_server.attendance import Attendance
+from livethread_server.auth.gate import Gate
 from livethread_server.contexts import Contexts
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.outputs import RunOutputs
@@ -28,11 +29,11 @@ from livethread_server.lanes import Lanes
 from livethread_server.listening import Listening
 from livethread_server.outbox import Outbox
 from livethread_server.prompter import Prompter
-from livethread_server.reading import readers
 from livethread_server.recovery import Recovery
 from livethread_server.runs import Runs
 from livethread_server.service import Service
 from livethread_server.session import Session
+from livethread_server.sharing import Sharing
 from livethread_server.store.base import Store
 from livethread_server.thread_commands import ThreadCommands
 from livethread_server.threads import Residencies
@@ -113,6 +114,11 @@ class FakeEngine:
         while run not in self.submitted:  # noqa: ASYNC110 - the loop is the test's own, and short
             await asyncio.sleep(0)
         return self.submitted[run]
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The runs that it was given and has not ended."""
+        return list(self._outputs)
 
     def start(self, run: str, reused: int = 0) -> None:
         moment = time.monotonic()
@@ -197,7 +203,7 @@ class House:
         self.contexts = Contexts(lanes, hub, self.engine, prompter, self.residencies)
         self.runs.on_ended = self.contexts.ended
         self.findings = Findings(store, lanes, self.engine, self.residencies)
-        self.watching = Watching(store, lanes, hub, self.residencies, more.get("readers", readers), pause=0)
+        self.watching = Watching(store, lanes, hub, self.residencies, more.get("readers", lanes.readers), pause=0)
         hub.on_event = self.watching.heard
         self.attendance = Attendance(hub, pause=0, typing=more.get("typing", 60.0))
         self.listening = Listening(
@@ -218,7 +224,10 @@ class House:
             residencies=self.residencies,
             listening=self.listening,
             watching=self.watching,
+            most=more.get("threads", 1000),
         )
+        self.gate = Gate(more.get("auth"))
+        self.sharing = Sharing(store, lanes, hub, self.gate, self.listening, more.get("shares", 8))
         queued = more.get("queued_runs", 8)
         self.service = Service(
             store=store,
@@ -228,6 +237,8 @@ class House:
             prompter=prompter,
             contexts=self.contexts,
             residencies=self.residencies,
+            gate=self.gate,
+            sharing=self.sharing,
             identity=("livethread", "0"),
             limits=Limits(1 << 20, 1 << 18, 2048, queued, more.get("subscriptions", 4)),
             threads=threads,
@@ -265,6 +276,7 @@ async def closing(house: House) -> AsyncIterator[House]:
     """Use a house and stop its runs after it."""
     await house.store.open()
     yield house
+    await house.gate.stop()
     await house.findings.stop()
     await house.watching.stop()
     await house.contexts.stop()

@@ -50,7 +50,7 @@ async def opened(
     house: House, *, bounds: Bounds = BOUNDS, webclient: Path | None = None, hello_required: bool = False
 ) -> AsyncIterator[OpenHouse]:
     """Open the doors of a house until the block ends."""
-    door = WebSocketDoor(house.service, bounds, hello_required=hello_required)
+    door = WebSocketDoor(house.service, bounds, hello_required=hello_required or house.gate.required)
     app = Starlette(routes=[WebSocketRoute("/v1/ws", door.serve), *http_routes(house.service, webclient)])
     config = uvicorn.Config(
         app,

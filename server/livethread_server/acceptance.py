@@ -31,13 +31,11 @@ Answer = Callable[[Struct], None]
 
 
 class Arrival:
-    """A ``generate`` that has come in and is not accepted yet, so that a cancel finds its run."""
+    """A ``generate`` of one principal that has come in and is not accepted yet, so that a cancel finds its run."""
 
-    def __init__(self, principal: str) -> None:
-        self.principal = principal
+    def __init__(self) -> None:
         self.commands = 0
         self.cancelled = False
-        self.accepting = False
 
 
 class Acceptance:
@@ -56,18 +54,19 @@ class Acceptance:
         self._runs = runs
         self._prompter = prompter
         self._queued_runs = queued_runs
-        self._arrivals: dict[str, Arrival] = {}
+        self._arrivals: dict[tuple[str, str], Arrival] = {}
+        self._accepting: set[str] = set()
 
     def announce(self, session: Session, command: Generate) -> None:
         """Note a ``generate`` the moment it comes in: a cancel right behind it must find its run."""
         if command.run is not None:
-            arrival = self._arrivals.setdefault(command.run, Arrival(session.principal.id))
+            arrival = self._arrivals.setdefault((session.principal.id, command.run), Arrival())
             arrival.commands += 1
 
     def cancel(self, session: Session, run: str) -> CancelOk | None:
         """Cancel a run that is announced, not yet accepted; None where there is none."""
-        arrival = self._arrivals.get(run)
-        if arrival is None or arrival.principal != session.principal.id:
+        arrival = self._arrivals.get((session.principal.id, run))
+        if arrival is None:
             return None
         arrival.cancelled = True
         return CancelOk(run, "queued")
@@ -75,7 +74,7 @@ class Acceptance:
     async def generate(self, session: Session, command: Generate, answer: Answer) -> None:
         """Accept a run and answer, or raise `CommandError`. Every `announce` is followed by one of these."""
         try:
-            async with self._lanes.hold(command.thread, session.principal) as lane:
+            async with self._lanes.hold(command.thread, session.principal, "participant") as lane:
                 known = await recall(self._store, session, command)
                 if known is not None:
                     answer(known)
@@ -83,7 +82,7 @@ class Acceptance:
                     with self._alone(command):
                         await self._accept(lane, session, command, answer)
         finally:
-            self._arrived(command)
+            self._arrived(session, command)
 
     async def _accept(self, lane: Lane, session: Session, command: Generate, answer: Answer) -> None:
         transaction = lane.begin()
@@ -115,17 +114,16 @@ class Acceptance:
     @contextmanager
     def _alone(self, command: Generate) -> Iterator[None]:
         """`CommandError` ``exists`` where a run of this id is being accepted on another thread."""
-        arrival = self._arrivals.get(command.run or "")
-        if arrival is None:
+        if command.run is None:
             yield
             return
-        if arrival.accepting or self._runs.get(command.run or "") is not None:
-            raise run_taken(command.run or "")
-        arrival.accepting = True
+        if command.run in self._accepting or self._runs.get(command.run) is not None:
+            raise run_taken(command.run)
+        self._accepting.add(command.run)
         try:
             yield
         finally:
-            arrival.accepting = False
+            self._accepting.remove(command.run)
 
     def _in_the_way(self, lane: Lane, command: Generate) -> Sequence[LiveRun]:
         """The runs that the command ends; `CommandError` ``busy`` where it may not."""
@@ -200,15 +198,16 @@ class Acceptance:
             self._runs.withdraw(run)
             raise
 
-    def _arrived(self, command: Generate) -> None:
-        arrival = self._arrivals.get(command.run or "")
+    def _arrived(self, session: Session, command: Generate) -> None:
+        arrived = (session.principal.id, command.run or "")
+        arrival = self._arrivals.get(arrived)
         if arrival is None:
             return
         arrival.commands -= 1
         if not arrival.commands:
-            del self._arrivals[command.run or ""]
+            del self._arrivals[arrived]
         run = self._runs.get(command.run or "")
-        if arrival.cancelled and run is not None and run.record.run.by.id == arrival.principal:
+        if arrival.cancelled and run is not None and run.record.run.by.id == session.principal.id:
             self._runs.end_soon(run, "cancelled")
 
 

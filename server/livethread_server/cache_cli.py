@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ from livethread_server.tiers import cache_folder
 T = TypeVar("T")
 ASK_SECONDS = 10.0
 """How long a running server may take to answer."""
+TOKEN_VARIABLE = "LIVETHREAD_TOKEN"
+"""The variable with the token for a server that wants one."""
 
 cache = typer.Typer(help="Look after the contexts that are kept on disk.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -89,12 +92,18 @@ def _alone(folder: Path, work: Callable[[DiskCache], T]) -> T:
 
 def _ask(address: str) -> dict[str, Any]:
     url = f"http://{address}/v1/stats"
+    token = os.environ.get(TOKEN_VARIABLE)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with urllib.request.urlopen(url, timeout=ASK_SECONDS) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=ASK_SECONDS) as answer:
             figures: dict[str, Any] = json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            said = error.read(400).decode(errors="replace")
+        remedy = f"Put a token into {TOKEN_VARIABLE}." if error.code == 401 else "Try again in a moment."
+        raise SettingsError(f"The server at {address} does not answer {url}: {said}. {remedy}") from None
     except (OSError, ValueError) as error:
-        said = error.read(400).decode(errors="replace") if isinstance(error, urllib.error.HTTPError) else error
-        raise SettingsError(f"The server at {address} does not answer {url}: {said}. Try again in a moment.") from None
+        raise SettingsError(f"The server at {address} does not answer {url}: {error}. Try again in a moment.") from None
     return figures
 
 

@@ -59,7 +59,7 @@ class Contexts:
 
     async def draft(self, session: Session, command: ReadDraft, answer: Answer) -> None:
         """Have a message read while it is typed."""
-        async with self._lanes.hold(command.thread, session.principal) as lane:
+        async with self._lanes.hold(command.thread, session.principal, "participant") as lane:
             # While a reply is being written nobody knows what the draft will stand behind.
             if not lane.runs:
                 self._ahead.want(lane.thread, lane.turns, command.text)
@@ -67,7 +67,7 @@ class Contexts:
 
     async def warm(self, session: Session, command: Warm, answer: Answer) -> None:
         """Make a context live. The context of a thread with an unfinished run is that run's affair."""
-        async with self._lanes.hold(command.thread, session.principal) as lane:
+        async with self._lanes.hold(command.thread, session.principal, "owner") as lane:
             thread, turns, running = lane.thread, lane.turns, bool(lane.runs)
         # The lane is let go: warming may take long, and no run must wait for it.
         residency = self._residencies.of(thread.id)
@@ -79,7 +79,7 @@ class Contexts:
 
     async def evict(self, session: Session, command: Evict, answer: Answer) -> None:
         """Put a context on disk; `CommandError` ``busy`` where a run of the thread has not ended."""
-        async with self._lanes.hold(command.thread, session.principal) as lane:
+        async with self._lanes.hold(command.thread, session.principal, "owner") as lane:
             if lane.runs:
                 raise busy([run.id for run in lane.runs])
             self._ahead.drop(lane.id)

@@ -81,6 +81,6 @@ async def _by_run(store: Store, session: Session, command: Generate) -> bytes | 
     record = await store.run(command.run)
     if record is None:
         return None
-    if record.owner != session.principal.id or record.digest != digest_of(command):
+    if record.run.by.id != session.principal.id or record.digest != digest_of(command):
         raise run_taken(command.run)
     return record.answer

@@ -17,12 +17,13 @@ from livethread.model import Principal, Thread
 from livethread_server.history import USUAL, History, HistoryBounds
 from livethread_server.live_run import LiveRun
 from livethread_server.prompt import Prompt
-from livethread_server.store.base import Missing, Stale, Store, Turn
+from livethread_server.roles import forbidden, role_of, suffices
+from livethread_server.store.base import Access, Missing, Role, Stale, Store, Turn
 from livethread_server.transaction import Transaction
 
 
 class Lane:
-    """One thread in use. ``thread`` and ``turns`` are what the store holds, once ``loaded``.
+    """One thread in use. ``thread``, ``turns`` and ``access`` are what the store holds, once ``loaded``.
 
     ``runs`` are the unfinished ones in the order of acceptance; the first is the one that may stream.
     ``prompt`` is the last prompt given to the engine: where each message's tokens lie in the live context.
@@ -34,6 +35,7 @@ class Lane:
 
     def __init__(self, thread: str, history: HistoryBounds = USUAL) -> None:
         self.id = thread
+        self.access = Access()
         self.loaded = False
         self.lock = asyncio.Lock()
         self.users = 0
@@ -44,6 +46,18 @@ class Lane:
     def begin(self) -> Transaction:
         """A transaction on the thread as it is."""
         return Transaction(self.thread, self.turns)
+
+    def role(self, principal: str) -> Role | None:
+        """What a principal may do with the thread, as far as it is loaded."""
+        return role_of(self.thread, self.access, principal) if self.loaded else None
+
+    def check(self, principal: str, need: Role) -> None:
+        """`CommandError`: ``not_found`` for who may not see the thread, ``forbidden`` for who may not do this."""
+        role = self.role(principal)
+        if role is None:
+            raise not_found(self.id)
+        if not suffices(role, need):
+            raise forbidden(self.id, role, need)
 
     def unfinished(self) -> int:
         """How many turns stand up to and including the last unfinished message; 0 where there is none."""
@@ -64,18 +78,34 @@ class Lanes:
         self._lanes: OrderedDict[str, Lane] = OrderedDict()
 
     @asynccontextmanager
-    async def hold(self, thread: str, principal: Principal | None) -> AsyncIterator[Lane]:
-        """Be the only one to change a thread. `CommandError` ``not_found`` where there is none that
-        ``principal`` may see; None is the server itself."""
+    async def hold(self, thread: str, principal: Principal | None, need: Role = "viewer") -> AsyncIterator[Lane]:
+        """Be the only one to change a thread. `CommandError`: ``not_found`` where there is none that ``principal`` may
+        see, ``forbidden`` where his role is less than ``need``. None is the server itself."""
+        # Strangers are turned away before they could wait for the lane, so that they cannot tell by the time.
+        if principal is not None and await self.role(thread, principal) is None:
+            raise not_found(thread)
         lane = self._enter(thread)
         try:
             async with lane.lock:
                 await self._load(lane)
-                if principal is not None and lane.thread.owner != principal.id:
-                    raise not_found(thread)
+                if principal is not None:
+                    lane.check(principal.id, need)
                 yield lane
         finally:
             self._leave(lane)
+
+    async def role(self, thread: str, principal: Principal) -> Role | None:
+        """What a principal may do with a thread, asked without holding it. None where that is nothing and where there
+        is no such thread: the answer comes in the same way."""
+        lane = self._lanes.get(thread)
+        known = None if lane is None else lane.role(principal.id)
+        return known or await self._store.role(thread, principal.id)
+
+    async def readers(self, thread: Thread) -> frozenset[str]:
+        """The ids of all principals that may read a thread, asked without holding it."""
+        lane = self._lanes.get(thread.id)
+        access = lane.access if lane is not None and lane.loaded else await self._store.access(thread.id)
+        return frozenset({thread.owner, *access.shares})
 
     def peek(self, thread: str) -> Lane | None:
         """The lane of a thread where there is one, not held: what it says may be changed at any moment."""
@@ -84,6 +114,10 @@ class Lanes:
     async def commit(self, lane: Lane, transaction: Transaction) -> None:
         """Store a transaction of a held lane and make it what the lane holds."""
         await self._store_change(lane, self._commit(lane, transaction))
+
+    async def share(self, lane: Lane, access: Access) -> None:
+        """Store who may do what with the thread of a held lane, and make it what the lane holds."""
+        await self._store_change(lane, self._share(lane, access))
 
     async def delete(self, lane: Lane) -> None:
         """Remove the thread of a held lane from the store."""
@@ -110,6 +144,10 @@ class Lanes:
         lane.history.add(change.events)
         lane.thread, lane.turns = transaction.thread, transaction.turns
 
+    async def _share(self, lane: Lane, access: Access) -> None:
+        await self._store.share(lane.id, access)
+        lane.access = access
+
     async def _load(self, lane: Lane) -> None:
         if lane.loaded:
             return
@@ -117,7 +155,7 @@ class Lanes:
             record = await self._store.load(lane.id)
         except Missing:
             raise not_found(lane.id) from None
-        lane.thread, lane.turns, lane.loaded = record.thread, record.turns, True
+        lane.thread, lane.turns, lane.access, lane.loaded = record.thread, record.turns, record.access, True
 
     def _enter(self, thread: str) -> Lane:
         lane = self._lanes.get(thread)

@@ -22,8 +22,9 @@ from livethread_server.attendance import Attendance
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lane, Lanes
 from livethread_server.resuming import rest
+from livethread_server.roles import suffices
 from livethread_server.session import Session
-from livethread_server.store.base import Store
+from livethread_server.store.base import Role, Store
 from livethread_server.threads import Residencies, run_snapshot, snapshot
 from livethread_server.watching import Watching
 
@@ -57,9 +58,9 @@ class Listening:
             ok = None
             if command.since is not None:
                 ok = await rest(self._store, lane, command.since, session.outbox.codec)
-            # Who is subscribed already has the text so far before a snapshot says that it has.
+            # Nothing is awaited from here on, so that no event falls between the snapshot and the rest. Who subscribes
+            # already is told all the text so far before a reply says that it holds it.
             self._hub.flush(lane.id)
-            # Nothing is awaited from here on, so that no event falls between the snapshot and the rest.
             answer(ok or self._whole(lane))
             if not session.ended:
                 self._hub.add(lane.id, session.outbox)
@@ -80,7 +81,7 @@ class Listening:
 
     async def presence(self, session: Session, command: Presence, answer: Answer) -> None:
         """Note that a subscriber looks at a thread. `CommandError` ``bad_request`` where it is none."""
-        async with self._lanes.hold(command.thread, session.principal) as lane:
+        async with self._lanes.hold(command.thread, session.principal, "participant") as lane:
             if lane.id not in self._hub.threads(session.outbox):
                 raise bad_request("thread", f"This session does not subscribe to {lane.id!r}. Subscribe to it first.")
             answer(Empty())
@@ -97,10 +98,11 @@ class Listening:
         self._attendance.drop(thread)
         self._watching.gone(thread, readers)
 
-    def shared(self, thread: Thread, principal: str, role: str | None) -> None:
+    def shared(self, thread: Thread, principal: str, role: Role | None) -> None:
         """A principal has a role on a thread now; None where it may not even read it any more."""
-        if role is None:
+        if not suffices(role, "participant"):
             self._attendance.expel(thread.id, principal)
+        if role is None:
             self._watching.gone(thread.id, (principal,))
         else:
             self._watching.shared(thread.id, principal)

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from livethread_server.engine.wire import Layout
-from livethread_server.settings import OnRestart
+from livethread_server.logs import LogFormat
+from livethread_server.settings import AuthMode, OnRestart
 
 
 def _option(name: str, **more: Any) -> Any:
@@ -22,7 +23,7 @@ def _variable(name: str) -> str:
     return "LIVETHREAD_" + name.partition("/")[0].upper().replace("-", "_")
 
 
-Host = Annotated[str, _option("host", help="The loopback address to listen on.")]
+Host = Annotated[str, _option("host", help="The address to listen on; a loopback one, unless there is --auth.")]
 Port = Annotated[int, _option("port", min=1, max=65535, help="The port to listen on.")]
 StateDir = Annotated[
     Path | None,
@@ -97,20 +98,6 @@ OutboxBytes = Annotated[
         help="Bytes that may wait for one reader until it is closed.",
     ),
 ]
-OnRestartChoice = Annotated[
-    OnRestart,
-    _option("on-restart", help="Runs that a crash left behind: go on with them, or keep the text they have."),
-]
-Drain = Annotated[
-    float, _option("drain", min=0, max=86_400, help="Seconds that runs may take to finish after SIGTERM.")
-]
-HistoryEvents = Annotated[
-    int,
-    _option("history-events", min=0, max=512, help="A thread's newest events in memory, for those who come back."),
-]
-HistoryBytes = Annotated[
-    int, _option("history-bytes", min=0, max=1 << 20, help="Bytes of them, for each thread in use.")
-]
 Sockets = Annotated[
     int,
     _option("sockets", min=1, max=1_000_000, help="Connections that may be open at once; more get status 503."),
@@ -181,8 +168,44 @@ LoadedThreads = Annotated[
         "loaded-threads", min=1, max=1_000_000, help="Threads whose messages are kept in memory while nobody uses them."
     ),
 ]
+ThreadsPerPrincipal = Annotated[
+    int, _option("threads-per-principal", min=1, max=1 << 31, help="Threads that one principal may own.")
+]
+OnRestartChoice = Annotated[
+    OnRestart,
+    _option("on-restart", help="Runs that a crash left behind: go on with them, or keep the text they have."),
+]
+Drain = Annotated[
+    float, _option("drain", min=0, max=86_400, help="Seconds that runs may take to finish after SIGTERM.")
+]
+HistoryEvents = Annotated[
+    int,
+    _option("history-events", min=0, max=512, help="A thread's newest events in memory, for those who come back."),
+]
+HistoryBytes = Annotated[
+    int, _option("history-bytes", min=0, max=1 << 20, help="Bytes of them, for each thread in use.")
+]
 AllowHost = Annotated[list[str] | None, _option("allow-host", help="Another Host name to answer to. May be repeated.")]
 AllowOrigin = Annotated[
     list[str] | None, _option("allow-origin", help="Another Origin of pages to allow. May be repeated.")
 ]
+LogFormatName = Annotated[LogFormat, _option("log-format", help="Log lines for people, or in JSON for machines.")]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], _option("log-level", help="What is logged.")]
+Auth = Annotated[AuthMode, _option("auth", help="How clients prove who they are; 'none' is for loopback only.")]
+AuthTokens = Annotated[
+    Path | None,
+    _option("auth-tokens", help="The file of tokens.", show_default="tokens.json in the state folder"),
+]
+JwtKey = Annotated[
+    Path | None, _option("jwt-key", help="A file with the issuer's public key in PEM, or with a shared secret.")
+]
+JwtJwks = Annotated[str | None, _option("jwt-jwks", help="The issuer's JWKS: a file, or an https:// URL.")]
+JwtAudience = Annotated[str | None, _option("jwt-audience", help="The audience that a token must be for.")]
+JwtIssuer = Annotated[str | None, _option("jwt-issuer", help="The issuer that a token must be of.")]
+JwtAlgorithms = Annotated[str, _option("jwt-algorithms", help="The signatures that are taken, with commas between.")]
+JwtLeeway = Annotated[
+    float, _option("jwt-leeway", min=0, max=300, help="Seconds that the issuer's clock may differ by.")
+]
+Shares = Annotated[
+    int, _option("shares", min=1, max=100_000, help="People and open invites that one thread may be shared with.")
+]

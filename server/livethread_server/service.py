@@ -13,9 +13,10 @@ import msgspec
 
 from livethread import messages as wire
 from livethread.errors import CommandError, ErrorCode
-from livethread.messages import Command, Generate, HelloOk, Limits, MutateOk
+from livethread.messages import Command, Generate, Hello, HelloOk, Limits, MutateOk
 from livethread.model import Principal
 from livethread_server.acceptance import Acceptance, Answer
+from livethread_server.auth.gate import Gate
 from livethread_server.contexts import Contexts
 from livethread_server.idempotency import answer_record, recall
 from livethread_server.lanes import Lane, Lanes
@@ -24,8 +25,10 @@ from livethread_server.live_run import LiveRun
 from livethread_server.mutation import mutate
 from livethread_server.placement import busy, touches
 from livethread_server.prompter import Prompter
+from livethread_server.roles import forbidden, suffices
 from livethread_server.runs import Runs
 from livethread_server.session import Session
+from livethread_server.sharing import Sharing
 from livethread_server.stamps import now
 from livethread_server.store.base import Store
 from livethread_server.thread_commands import ThreadCommands
@@ -50,6 +53,8 @@ class Service:
         prompter: Prompter,
         contexts: Contexts,
         residencies: Residencies,
+        gate: Gate,
+        sharing: Sharing,
         identity: tuple[str, str],
         limits: Limits,
         threads: ThreadCommands,
@@ -62,6 +67,7 @@ class Service:
         self._prompter = prompter
         self._contexts = contexts
         self._residencies = residencies
+        self.gate = gate
         self._identity = identity
         self._limits = limits
         self._listening = listening
@@ -71,6 +77,7 @@ class Service:
             wire.ThreadList: threads.list,
             wire.ThreadUpdate: threads.update,
             wire.ThreadDelete: threads.delete,
+            wire.ThreadShare: sharing.share,
             wire.ThreadFork: threads.fork,
             wire.Subscribe: listening.subscribe,
             wire.Unsubscribe: listening.unsubscribe,
@@ -94,8 +101,11 @@ class Service:
         """What is where, and what it was good for. `CommandError` where the engine cannot be asked."""
         return await self._contexts.stats()
 
-    def hello(self, session: Session, command: wire.Hello) -> HelloOk:
-        """Who we are, who the session is, and what is bounded."""
+    async def hello(self, session: Session, command: Hello) -> HelloOk:
+        """Who we are, who the session is, and what is bounded. `CommandError` ``unauthorized`` where the token that it
+        brings is worth nothing; one that was let in at the door need not."""
+        if session.admission is None:
+            await self.gate.admit(session, command.token)
         server, version = self._identity
         return HelloOk(
             server=server,
@@ -113,18 +123,24 @@ class Service:
 
     async def carry_out(self, session: Session, command: Command, answer: Answer) -> None:
         """Do what an announced command asks for; `CommandError` where that cannot be."""
-        await self._handlers[type(command)](session, command, answer)
+        self.gate.enter(session)
+        handler = self._handlers.get(type(command))
+        if handler is None:
+            kind = command.__struct_config__.tag
+            raise CommandError(ErrorCode.UNSUPPORTED, f"This server does not carry out {kind!r}. Do without it.")
+        await handler(session, command, answer)
 
     def leave(self, session: Session) -> None:
         """The session ended: nothing more goes to it, and its runs may end with it."""
         session.ended = True
+        self.gate.leave(session)
         self._listening.leave(session)
         self._runs.session_ended(session.id)
 
     # Changing
 
     async def _mutate(self, session: Session, command: wire.Mutate, answer: Answer) -> None:
-        async with self._lanes.hold(command.thread, session.principal) as lane:
+        async with self._lanes.hold(command.thread, session.principal, "participant") as lane:
             known = await recall(self._store, session, command)
             if known is not None:
                 answer(known)
@@ -152,23 +168,32 @@ class Service:
         found = self.cancel(session, command)
         if found is None:
             record = await self._store.run(command.run)
-            if record is None or record.owner != session.principal.id:
-                raise CommandError(
-                    ErrorCode.NOT_FOUND,
-                    f"There is no run {command.run!r}. Use the id that generate answered.",
-                    field="run",
-                    run=command.run,
-                )
-            found = wire.CancelOk(command.run, record.run.state)
+            thread = "" if record is None else record.run.thread
+            # Asked for an unknown run too, so that one that may not be seen is answered as fast.
+            role = await self._lanes.role(thread, session.principal)
+            if record is None or role is None:
+                raise _unknown_run(command.run)
+            if not suffices(role, "participant"):
+                raise forbidden(thread, role, "participant")
+            found = self._end(command.run) or wire.CancelOk(command.run, record.run.state)
         answer(found)
 
     def cancel(self, session: Session, command: wire.Cancel) -> wire.CancelOk | None:
-        """End a run soon, without waiting for anything; None where only the store knows of it."""
+        """End a run soon, without waiting for anything; None where only the store knows of it, or who may do so."""
         run = self._runs.get(command.run)
-        if run is not None and run.record.owner == session.principal.id:
-            self._runs.end_soon(run, "cancelled")
-            return wire.CancelOk(run.id, run.state)
-        return self._acceptance.cancel(session, command.run) if run is None else None
+        if run is None:
+            return self._acceptance.cancel(session, command.run)
+        lane = self._lanes.peek(run.record.run.thread)
+        may = lane is not None and suffices(lane.role(session.principal.id), "participant")
+        return self._end(command.run) if may else None
+
+    def _end(self, run: str) -> wire.CancelOk | None:
+        """End a run soon; None where it has ended."""
+        live = self._runs.get(run)
+        if live is None:
+            return None
+        self._runs.end_soon(live, "cancelled")
+        return wire.CancelOk(live.id, live.state)
 
     async def _list_runs(self, session: Session, command: wire.Runs, answer: Answer) -> None:
         if command.thread is not None:
@@ -188,3 +213,10 @@ def _in_the_way(lane: Lane, command: wire.Mutate, by: Principal) -> Sequence[Liv
     if command.if_busy == "reject":
         raise busy([run.id for run in lane.runs])
     return tuple(lane.runs)
+
+
+def _unknown_run(run: str) -> CommandError:
+    """The same answer for a run that is not there and one that may not be seen."""
+    return CommandError(
+        ErrorCode.NOT_FOUND, f"There is no run {run!r}. Use the id that generate answered.", field="run", run=run
+    )

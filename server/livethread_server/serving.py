@@ -34,9 +34,13 @@ class Drained(Protocol):
     async def part(self, pause: float) -> None:
         """Interrupt the runs that are left, then close all sockets; ``pause`` seconds between batches of them."""
 
+    def give_up(self) -> None:
+        """Whatever still takes time is not worth it."""
+
 
 class Server(uvicorn.Server):
-    """On SIGINT or SIGTERM it takes nothing new, gives runs ``drain`` seconds, and ends; on a second one at once.
+    """On SIGINT or SIGTERM it takes nothing new, gives runs ``drain`` seconds, and ends. A second one ends the waiting
+    for runs, one behind that the waiting for whatever comes then.
 
     uvicorn would raise the signal again behind its end, and cut off who is still served.
     """
@@ -46,6 +50,7 @@ class Server(uvicorn.Server):
         self._served = served
         self._drain = drain
         self._hurry = asyncio.Event()
+        self._over = False
 
     @contextlib.contextmanager
     def heeding_signals(self) -> Iterator[None]:
@@ -65,8 +70,10 @@ class Server(uvicorn.Server):
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End; without any patience where that was asked for already."""
-        if self.should_exit:
+        """End; without what is being waited for where that was asked for already."""
+        if self._over:
+            self._served.give_up()
+        elif self.should_exit:
             self._hurry.set()
         self.should_exit = True
 
@@ -79,6 +86,7 @@ class Server(uvicorn.Server):
         await self._until_idle()
         await self._served.part(0.0 if self._hurry.is_set() else CLOSING_PAUSE)
         await super().shutdown(sockets)
+        self._over = True
 
     async def _until_idle(self) -> None:
         waiting = [asyncio.create_task(work) for work in (self._served.idle(), self._hurry.wait())]

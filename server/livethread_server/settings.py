@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,10 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
 STEPS_OF_SILENCE = 10
 """Steps of the engine that the watchdog sits through at least: one may take several times as long as it should."""
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+ANY_ADDRESS = ("", "0.0.0.0", "::")
+"""Listening on all addresses; no Host header of an honest client names them."""
+TOKEN_FILE = "tokens.json"
+AuthMode = Literal["none", "token", "jwt"]
 
 
 class SettingsError(LivethreadError):
@@ -59,10 +64,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     queued_runs: int
     subscriptions: int
     outbox_bytes: int
-    on_restart: OnRestart
-    drain: float
-    history_events: int
-    history_bytes: int
     sockets: int
     sessions_per_principal: int
     head_bytes: int
@@ -77,25 +78,54 @@ class Settings(Struct, frozen=True, kw_only=True):
     message_rate: float
     message_burst: int
     loaded_threads: int
+    threads_per_principal: int
+    on_restart: OnRestart
+    drain: float
+    history_events: int
+    history_bytes: int
     allow_hosts: tuple[str, ...]
     allow_origins: tuple[str, ...]
+    auth: AuthMode
+    auth_tokens: Path | None
+    jwt_key: Path | None
+    jwt_jwks: str | None
+    jwt_audience: str | None
+    jwt_issuer: str | None
+    jwt_algorithms: tuple[str, ...]
+    jwt_leeway: float
+    shares: int
 
     @property
     def address(self) -> str:
         """Where the server is reached, such as ``127.0.0.1:8000``."""
-        return f"{_bracketed(self.host)}:{self.port}"
+        loopback = "[::1]" if ":" in self.host else "127.0.0.1"
+        return f"{self._own_host[0] if self._own_host else loopback}:{self.port}"
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """The Host names that are ours."""
-        return (*LOOPBACK_HOSTS, _bracketed(self.host), *self.allow_hosts)
+        return (*LOOPBACK_HOSTS, *self._own_host, *self.allow_hosts)
 
     @property
     def origins(self) -> tuple[str, ...]:
         """The Origins that pages may come from."""
         port = "" if self.port == 80 else f":{self.port}"  # browsers leave out the default one
-        own = {f"http://{host}{port}" for host in (*LOOPBACK_HOSTS, _bracketed(self.host))}
+        own = {f"http://{host}{port}" for host in (*LOOPBACK_HOSTS, *self._own_host)}
         return (*sorted(own), *self.allow_origins)
+
+    @property
+    def token_file(self) -> Path:
+        """The file of tokens for ``--auth token``."""
+        return self.auth_tokens or self.state_dir / TOKEN_FILE
+
+    @property
+    def is_nameless(self) -> bool:
+        """Whether others can reach the server, but call it by no name that it answers to."""
+        return not self._own_host and not self.allow_hosts
+
+    @property
+    def _own_host(self) -> tuple[str, ...]:
+        return () if self.host.strip("[]") in ANY_ADDRESS else (_bracketed(self.host),)
 
     @property
     def bounds(self) -> Bounds:
@@ -105,11 +135,12 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """`SettingsError` where settings do not fit together."""
-        if not is_loopback(self.host):
+        if self.auth == "none" and not is_loopback(self.host):
             raise SettingsError(
-                f"--host {self.host} is not a loopback address, and this server has no authentication yet. "
-                "Use 127.0.0.1, and a reverse proxy with authentication in front of it."
+                f"--host {self.host} is not a loopback address, and without --auth anybody there could come in. "
+                "Use 127.0.0.1, or --auth token or jwt."
             )
+        self._check_auth()
         if 0 < self.kv_cells < self.context:
             raise SettingsError(
                 f"--kv-cells {self.kv_cells} cannot hold one context of {self.context} tokens. Give more cells, "
@@ -126,6 +157,17 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "have. Shorten it."
             )
 
+    def _check_auth(self) -> None:
+        if self.auth == "jwt" and (self.jwt_key is None) is (self.jwt_jwks is None):
+            raise SettingsError(
+                "--auth jwt needs the keys of its issuer: give either --jwt-key FILE or --jwt-jwks with a file or an "
+                "https:// URL."
+            )
+        if "null" in self.allow_origins:
+            raise SettingsError(
+                "--allow-origin null would let in pages that hide where they are from. Name the pages' own address."
+            )
+
 
 def byte_size(flag: str, text: str) -> int:
     """How many bytes ``512MiB``, ``4 GB`` or ``1000000`` are. `SettingsError` naming the flag."""
@@ -136,6 +178,15 @@ def byte_size(flag: str, text: str) -> int:
             f"{flag} {text!r} is not a size. Give bytes with a unit, such as 512MiB or 4GiB, or 0 for none."
         )
     return int(float(found.group(1)) * unit)
+
+
+def names_of(flag: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The names in a text with commas between them. `SettingsError` naming the flag where one is not ``known``."""
+    names = tuple(name.strip() for name in text.split(","))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SettingsError(f"{flag} does not know {unknown[0]!r}. Give one or more of {', '.join(known)}.")
+    return names
 
 
 def is_loopback(host: str) -> bool:

@@ -21,7 +21,16 @@ def new_seed() -> int:
 
 def now() -> str:
     """The time in RFC 3339, UTC, with microseconds, so that equal lengths sort by time."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return _rfc3339(datetime.now(UTC))
+
+
+def at(moment: float) -> str:
+    """A moment, given in Unix seconds, in the same way."""
+    return _rfc3339(datetime.fromtimestamp(moment, UTC))
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def seconds_since(moment: str) -> float:

@@ -15,12 +15,13 @@ from typing import Protocol
 from msgspec import Struct
 from starlette.websockets import WebSocket
 
-from livethread.codec import CODECS, SUBPROTOCOL_JSON, Frame
+from livethread.codec import CODECS, SUBPROTOCOL_JSON, Codec, Frame
 from livethread.connection import ServerConnection
 from livethread.errors import CloseCode, CommandError, ErrorCode, FrameError
 from livethread.messages import Cancel, Command, Empty, Hello, Ping
 from livethread_server.bounds import Bounds
 from livethread_server.bucket import Bucket
+from livethread_server.logs import bound
 from livethread_server.ordering import Ordering
 from livethread_server.outbox import Outbox
 from livethread_server.service import Service
@@ -28,10 +29,14 @@ from livethread_server.session import Session
 
 log = logging.getLogger(__name__)
 
-CLOSED_AT_ONCE, CLOSING_BATCHES = 50, 40
-"""How many sockets are closed in one batch at least, and in how many batches all of them at most."""
+TOKEN_PREFIX = "livethread.token."
+"""What a subprotocol begins with that brings a token: the one header that a browser lets its pages set."""
+HELLO_TRIES = 3
+"""How many hellos may be refused until the session is closed."""
 PIECE_BYTES = 64 << 10
 """How much is given to the socket at once, as long as it has room."""
+CLOSED_AT_ONCE, CLOSING_BATCHES = 50, 40
+"""How many sockets are closed in one batch at least, and in how many batches all of them at most."""
 
 
 class Socket(Protocol):
@@ -69,15 +74,43 @@ class WebSocketDoor:
         codec = CODECS[asked[0] if asked else SUBPROTOCOL_JSON]
         await websocket.accept(subprotocol=asked[0] if asked else None)
         session = Session(Outbox(codec, self.bounds.outbox_bytes))
+        with bound(session=session.id):
+            await self._converse(session, codec, websocket)
+
+    async def _converse(self, session: Session, codec: Codec, websocket: WebSocket) -> None:
+        log.info("session begins")
         gone = self._open[session.outbox] = asyncio.Event()
-        connection = ServerConnection(codec, hello_required=self.hello_required)
-        conversation = _Conversation(self, session, connection, websocket.scope["state"]["socket"])
         try:
-            await conversation.run(websocket)
+            await self._let_in(session, websocket)
+            connection = ServerConnection(codec, hello_required=self.needs_hello(session))
+            await _Conversation(self, session, connection, websocket.scope["state"]["socket"]).run(websocket)
         finally:
+            code, _ = session.outbox.closed or (CloseCode.GOING_AWAY, "")
+            log.info("session of %s ends with %d", session.principal.id, code)
             del self._open[session.outbox]
             gone.set()
             self._leave(session)
+
+    async def _let_in(self, session: Session, websocket: WebSocket) -> None:
+        """Admit who brings a token with the handshake. It is closed after it and not refused before, because
+        browsers tell their pages nothing of a refusal."""
+        tokens = [name for name in websocket.scope["subprotocols"] if name.startswith(TOKEN_PREFIX)]
+        if not tokens or not self.service.gate.required:
+            return
+        try:
+            await self.service.gate.admit(session, tokens[0].removeprefix(TOKEN_PREFIX))
+        except CommandError as error:
+            session.outbox.close(CloseCode.UNAUTHORIZED, error.message)
+
+    @property
+    def sessions(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait to be written, of all sessions."""
+        return sum(outbox.waiting_bytes for outbox in self._open)
 
     async def close_all(self, code: CloseCode, reason: str, pause: float = 0.0) -> None:
         """Close every socket after what waits for it was sent, and wait for that. ``pause`` seconds lie between one
@@ -91,6 +124,10 @@ class WebSocketDoor:
             for outbox in outboxes[start : start + size]:
                 outbox.close(code, reason)
         await asyncio.gather(*gone)
+
+    def needs_hello(self, session: Session) -> bool:
+        """Whether the session must say who it is, and has not yet."""
+        return self.hello_required and session.admission is None
 
     def enter(self, session: Session) -> None:
         """It is known whose session it is: close it where that principal has too many already."""
@@ -111,7 +148,10 @@ class WebSocketDoor:
 class _Conversation:
     """One socket: frames in become commands, the outbox is emptied whenever there is something in it and room."""
 
-    __slots__ = ("_connection", "_door", "_emptying", "_ending", "_loop", "_ordering", "_rate", "_session", "_socket")
+    __slots__ = (
+        *("_connection", "_door", "_emptying", "_ending", "_loop", "_ordering", "_rate", "_refused", "_session"),
+        "_socket",
+    )
 
     def __init__(self, door: WebSocketDoor, session: Session, connection: ServerConnection, socket: Socket) -> None:
         self._door = door
@@ -122,16 +162,20 @@ class _Conversation:
         self._ordering = Ordering(door.bounds)
         self._rate = Bucket(door.bounds.message_rate, door.bounds.message_burst, self._loop.time())
         self._emptying = False
+        self._refused = 0
         self._ending: asyncio.TimerHandle | None = None
 
     async def run(self, websocket: WebSocket) -> None:
         """Until either side closes. Commands under way are carried out to their end."""
         self._session.outbox.on_change, self._socket.on_ready = self._wake, self._empty
         hello = self._await_hello()
+        self._wake()  # it may be closed already
         try:
             while (message := await websocket.receive())["type"] != "websocket.disconnect":
                 text = message.get("text")
-                self._hear(message["bytes"] if text is None else text)
+                asked = self._hear(message["bytes"] if text is None else text)
+                if asked is not None:
+                    await self._greet(asked)
         finally:
             self._session.outbox.close(CloseCode.GOING_AWAY, "the client is gone")
             for timer in (hello, self._ending):
@@ -158,30 +202,32 @@ class _Conversation:
 
     # In
 
-    def _hear(self, frame: Frame) -> None:
+    def _hear(self, frame: Frame) -> Hello | None:
+        """Take a frame and begin what it asks for; a hello is given back, as nothing is read until it is answered."""
         left = self._rate.take(1, self._loop.time())
         if left < -self._door.bounds.message_burst:
             self._session.outbox.close(CloseCode.RATE, "Commands go on coming too fast. Heed 'rate_limited'.")
         if self._session.outbox.closed is not None:
-            return
+            return None
         try:
             asked = self._connection.receive(frame)
         except FrameError as error:
             self._session.outbox.close(CloseCode.UNDECODABLE, str(error))
-            return
+            return None
         if not isinstance(asked, Command):
             self._session.outbox.offer(asked)
         elif left < 0:
             self._refuse(asked, _too_fast(self._door.bounds))
+        elif isinstance(asked, Hello):
+            return asked
         else:
             self._begin(asked, len(frame))
+        return None
 
     def _begin(self, command: Command, size: int) -> None:
         service = self._door.service
         if isinstance(command, Ping):
             self._reply(command, Empty())
-        elif isinstance(command, Hello):
-            self._greet(command)
         elif isinstance(command, Cancel) and (ok := service.cancel(self._session, command)):
             self._reply(command, ok)
         elif self._ordering.full(size):
@@ -191,7 +237,7 @@ class _Conversation:
             self._ordering.start(command, size, self._carry_out)
 
     def _await_hello(self) -> asyncio.TimerHandle | None:
-        if not self._door.hello_required:
+        if not self._door.needs_hello(self._session):
             self._door.enter(self._session)
             return None
         return self._loop.call_later(self._door.bounds.hello_seconds, self._hello_late)
@@ -201,14 +247,17 @@ class _Conversation:
             seconds = self._door.bounds.hello_seconds
             self._session.outbox.close(CloseCode.NO_HELLO, f"No hello was accepted within {seconds:g} seconds.")
 
-    def _greet(self, command: Hello) -> None:
+    async def _greet(self, command: Hello) -> None:
         try:
-            ok = self._door.service.hello(self._session, command)
+            ok = await self._door.service.hello(self._session, command)
         except CommandError as error:
             self._refuse(command, error)
+            self._refused += 1
+            if self._refused >= HELLO_TRIES:
+                self._session.outbox.close(CloseCode.UNAUTHORIZED, error.message)
             return
         self._reply(command, ok)
-        if self._door.hello_required:
+        if not self._session.counted:
             self._door.enter(self._session)
 
     async def _carry_out(self, command: Command) -> None:

@@ -28,7 +28,7 @@ NAMES = (KILL,)
 SEED = 4
 LONGEST = 3.0
 """Seconds into a conversation when the server is killed at the latest."""
-AT_ONE = 4
+KILLS_EACH = 4
 """How many kills a conversation's threads live through."""
 PATIENCE = 180.0
 """Seconds in which the runs that are left must end after the last kill."""
@@ -43,7 +43,7 @@ def measure(bench: Bench, names: frozenset[str]) -> Iterator[Row]:
     with bench.serving() as server:
         database = server.folder / "state" / "livethread.db"
         for number in range(kills):
-            _converse_until_killed(server, witness, chance, f"talk-{number // AT_ONE}")
+            _converse_until_killed(server, witness, chance, f"talk-{number // KILLS_EACH}")
             wrong += lost(database, witness)
             server.launch()
             bench.say(f"{KILL}: {number + 1} of {kills}, {len(witness.events)} events, {len(witness.runs)} runs")

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from livethread.codec import to_event
+from livethread.codec import convert, to_event
 from livethread.messages import Event, RunFinished, SubscribeOk
 from livethread.resume import Replica, followed, joined, resumed, since_of
 from tests.serving import ServerProcess
@@ -30,7 +30,7 @@ def event_of(plain: Map) -> Event:
 
 
 async def subscribed(client: WireClient, thread: str, **fields: Any) -> SubscribeOk:
-    return msgspec.convert(await client.ask("subscribe", thread=thread, **fields), SubscribeOk)
+    return convert(await client.ask("subscribe", thread=thread, **fields), SubscribeOk)
 
 
 class Copy:

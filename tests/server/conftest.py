@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from livethread_server.auth.token_file import TokenFile
+from livethread_server.auth.tokens import TokenAuth
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.store.memory import MemoryStore
 from livethread_server.vocabulary import Vocabulary
@@ -40,5 +42,15 @@ async def house(vocabulary: Vocabulary, model_path: Path) -> AsyncIterator[House
     """A service over memory, with an engine whose words the test gives."""
     grammars = GrammarCheck(model_path)
     async for house in closing(House(MemoryStore(), vocabulary, grammars)):
+        yield house
+    await grammars.stop()
+
+
+@pytest.fixture
+async def guarded(vocabulary: Vocabulary, model_path: Path, tmp_path: Path) -> AsyncIterator[House]:
+    """A house that only those come into who bring a token of ``tokens.json``."""
+    grammars = GrammarCheck(model_path)
+    auth = TokenAuth(TokenFile(tmp_path / "tokens.json"))
+    async for house in closing(House(MemoryStore(), vocabulary, grammars, auth=auth)):
         yield house
     await grammars.stop()

@@ -52,6 +52,19 @@ async def test_a_foreign_origin_is_refused(origin: bytes) -> None:
     assert (await knock("websocket", *headers))[0]["type"] == "websocket.close"
 
 
+@pytest.mark.parametrize("second", [b"http://127.0.0.1:8000", b"http://evil.example", b"null"])
+async def test_a_second_origin_is_refused_whatever_it_is(second: bytes) -> None:
+    headers = ((b"host", b"localhost"), (b"origin", b"http://127.0.0.1:8000"), (b"Origin", second))
+    assert (await knock("http", *headers))[0]["status"] == 403
+    assert (await knock("websocket", *headers))[0]["type"] == "websocket.close"
+
+
+async def test_several_origins_in_one_header_are_refused() -> None:
+    both = b"http://127.0.0.1:8000, http://127.0.0.1:8000"
+    for origin in (both, both.replace(b",", b"")):
+        assert (await knock("websocket", (b"host", b"localhost"), (b"origin", origin)))[0]["type"] == "websocket.close"
+
+
 async def test_our_own_pages_and_programs_without_an_origin_are_let_in() -> None:
     assert (await knock("websocket", (b"host", b"localhost"), (b"origin", b"http://127.0.0.1:8000")))[0]["type"] != (
         "websocket.close"

@@ -23,8 +23,11 @@ def ask(state: Path, *arguments: str) -> Result:
 class Answering(BaseHTTPRequestHandler):
     """A running server's answer."""
 
+    token: str | None = None
+
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/v1/stats" else 404)
+        known = self.token is None or self.headers["Authorization"] == f"Bearer {self.token}"
+        self.send_response((200 if known else 401) if self.path == "/v1/stats" else 404)
         self.end_headers()
         self.wfile.write(json.dumps(FIGURES).encode())
 
@@ -65,6 +68,19 @@ def test_stats_of_a_running_server_are_its_own(folder: Path, address: str) -> No
         "tiers.ram.budget: 1.0 GiB",
         "hit_rates.live: 0.5",
     ]
+
+
+def test_a_server_that_wants_a_token_gets_it_from_a_variable(
+    folder: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answering, "token", "secret")
+    with state_folder(folder.parent, address):
+        for given, code in (("", 2), ("wrong", 2), ("secret", 0)):
+            monkeypatch.setenv("LIVETHREAD_TOKEN", given)
+            result = ask(folder.parent, "stats", "--json")
+            assert result.exit_code == code
+            assert code == 0 or "Put a token into LIVETHREAD_TOKEN" in result.stderr
+    assert json.loads(result.stdout) == FIGURES
 
 
 def test_a_server_that_does_not_answer_is_named(folder: Path) -> None:

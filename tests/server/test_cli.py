@@ -66,6 +66,30 @@ def test_a_host_others_can_reach_is_refused(tmp_path: Path) -> None:
     assert "--host 0.0.0.0 is not a loopback address" in said
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--auth", "jwt"), "either --jwt-key FILE or --jwt-jwks"),
+        (
+            ("--auth", "jwt", "--jwt-key", "nowhere", "--jwt-algorithms", "none"),
+            "--jwt-algorithms does not know 'none'",
+        ),
+        (("--allow-origin", "null"), "--allow-origin null"),
+    ],
+)
+def test_authentication_that_cannot_work_is_refused(tmp_path: Path, flags: tuple[str, ...], words: str) -> None:
+    said = serve(tmp_path, *flags)
+    assert is_one_sentence(said)
+    assert words in said
+
+
+def test_keys_that_cannot_be_read_are_refused(tmp_path: Path, model_path: Path) -> None:
+    flags = ("--host", "0.0.0.0", "--allow-host", "chat.lan", "--auth", "jwt", "--jwt-key", "nowhere")
+    said = serve(tmp_path, *flags, model=model_path)
+    assert is_one_sentence(said)
+    assert "--jwt-key nowhere cannot be read" in said
+
+
 def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

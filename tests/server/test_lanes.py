@@ -9,6 +9,7 @@ from livethread.errors import CommandError, ErrorCode
 from livethread.model import Principal, Sampling
 from livethread_server.lanes import Lane, Lanes
 from livethread_server.live_run import LiveRun
+from livethread_server.store.base import Access
 from livethread_server.store.memory import MemoryStore
 from tests.fakes import a_change, a_run, a_thread, a_turn
 
@@ -57,7 +58,44 @@ async def test_threads_that_are_not_there_or_foreign_leave_nothing_behind() -> N
             async with lanes.hold(thread, principal):
                 pass
         assert caught.value.code is ErrorCode.NOT_FOUND
-    assert kept(lanes) == {"t"}
+    assert kept(lanes) == set()
+
+
+BEN = Principal("ben", "Ben")
+
+
+async def test_roles_and_readers_are_the_same_whether_a_thread_is_in_use_or_not() -> None:
+    store = await a_store("t")
+    await store.share("t", Access({"ben": "viewer"}))
+    lanes = Lanes(store, 10)
+    for used in (False, True):
+        assert (lanes.peek("t") is not None) is used
+        assert [await lanes.role("t", who) for who in (ALICE, BEN, Principal("eve", "Eve"))] == [
+            "owner",
+            "viewer",
+            None,
+        ]
+        assert await lanes.role("u", ALICE) is None
+        assert await lanes.readers(a_thread("t")) == {"alice", "ben"}
+        async with lanes.hold("t", BEN):
+            pass
+    with pytest.raises(CommandError) as caught:
+        async with lanes.hold("t", BEN, "participant"):
+            pass
+    assert caught.value.code is ErrorCode.FORBIDDEN
+
+
+async def test_a_role_that_is_taken_while_somebody_waits_is_taken_from_him() -> None:
+    store = await a_store("t")
+    await store.share("t", Access({"ben": "viewer"}))
+    lanes = Lanes(store, 10)
+    async with lanes.hold("t", ALICE) as lane:
+        waiting = asyncio.create_task(lanes.hold("t", BEN).__aenter__())
+        await asyncio.sleep(0)
+        await lanes.share(lane, Access())
+    with pytest.raises(CommandError) as caught:
+        await waiting
+    assert caught.value.code is ErrorCode.NOT_FOUND
 
 
 async def test_a_thread_with_unfinished_runs_is_never_forgotten() -> None:

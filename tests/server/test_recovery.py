@@ -423,3 +423,19 @@ async def test_a_recovered_run_waits_while_the_queue_is_full(lives: Lives, monke
 async def test_a_server_that_left_nothing_behind_recovers_nothing(house: House) -> None:
     await house.recovery.resume()
     await house.runs.idle()
+
+
+@pytest.mark.parametrize(("to", "text"), [(3, "Hi"), (1, "Hi"), (2, "")])
+async def test_who_comes_back_with_a_position_that_was_not_stored_is_told_all_text(
+    lives: Lives, to: int, text: str
+) -> None:
+    guest = await streaming(lives)
+    lives.house.engine.say("r", " the", (3,))
+    await guest.next(wire.RunDelta, to=3)
+    (started,) = [event for event in guest.told if isinstance(event, wire.RunStarted)]
+    house = await lives.again(trouble=LOADING)
+    epoch = (await house.store.load("t")).thread.epoch
+    since = {"epoch": epoch, "seq": started.seq, "run": "r", "to": to}
+    ok = await house.guest().ask(wire.Subscribe, since=since)
+    assert (ok.recovered, ok.events) == (True, ())
+    assert (ok.run.start, ok.run.to, ok.run.text) == (0 if text else to, 2, text)

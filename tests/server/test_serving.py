@@ -20,6 +20,8 @@ class Served:
         self.done: list[object] = []
         self.over = asyncio.Event()
         self.closed = asyncio.Event()
+        self.stopped = asyncio.Event()
+        self.stopped.set()
 
     def close(self) -> None:
         self.done.append("closed")
@@ -31,6 +33,9 @@ class Served:
 
     async def part(self, pause: float) -> None:
         self.done.append(pause)
+
+    def give_up(self) -> None:
+        self.done.append("given up")
 
 
 async def nothing(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
@@ -46,6 +51,7 @@ async def serving(served: Served, drain: float) -> tuple[asyncio.Task[None], soc
     async def serve() -> None:
         with server.heeding_signals():
             await server.serve(sockets=[listener])
+            await served.stopped.wait()
 
     task = asyncio.create_task(serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
@@ -83,6 +89,17 @@ async def test_a_second_signal_ends_it_at_once(second: signal.Signals) -> None:
     os.kill(os.getpid(), second)
     await task
     assert served.done == ["closed", 0.0]
+
+
+async def test_a_signal_behind_the_end_ends_what_is_stopped_then() -> None:
+    served = Served()
+    served.stopped.clear()
+    task, _ = await serving(served, drain=0)
+    while "given up" not in served.done:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.01)
+    served.stopped.set()
+    await task
 
 
 async def test_a_signal_before_there_is_anything_to_serve_is_heeded() -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from livethread.model import MESSAGE_BYTES
-from livethread_server.settings import SettingsError, byte_size, is_loopback
+from livethread_server.settings import AuthMode, SettingsError, byte_size, is_loopback, names_of
 from tests.fakes import settings
 
 
@@ -19,6 +22,41 @@ def test_any_other_host_is_refused_with_its_name_and_a_remedy(host: str) -> None
         settings(host=host).check()
     assert f"--host {host} " in str(caught.value)
     assert "Use 127.0.0.1" in str(caught.value)
+
+
+@pytest.mark.parametrize("auth", ["token", "jwt"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
+def test_with_authentication_any_address_may_be_listened_on(auth: AuthMode, host: str) -> None:
+    settings(host=host, auth=auth, jwt_key=Path("key")).check()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", ""])
+def test_listening_everywhere_is_no_name_to_be_called_by(host: str) -> None:
+    everywhere = settings(host=host, auth="token", allow_hosts=("chat.lan",))
+    assert everywhere.hosts == ("127.0.0.1", "localhost", "[::1]", "chat.lan")
+    assert [settings(host=host, auth="token").is_nameless, everywhere.is_nameless] == [True, False]
+    assert everywhere.address in ("127.0.0.1:8000", "[::1]:8000")
+    assert not [origin for origin in everywhere.origins if "0.0.0.0" in origin or "[::]" in origin]
+    assert settings(host="10.0.0.5", auth="token").hosts[-1] == "10.0.0.5"
+    assert not settings(host="10.0.0.5", auth="token").is_nameless
+
+
+@pytest.mark.parametrize("keys", [{}, {"jwt_key": Path("key"), "jwt_jwks": "keys.json"}])
+def test_jwts_need_one_place_that_keys_come_from(keys: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="either --jwt-key FILE or --jwt-jwks"):
+        settings(auth="jwt", **keys).check()
+
+
+def test_pages_that_hide_where_they_are_from_are_not_let_in() -> None:
+    with pytest.raises(SettingsError, match="--allow-origin null"):
+        settings(allow_origins=("null",)).check()
+
+
+def test_names_with_commas_are_known_ones() -> None:
+    assert names_of("--flag", "a, b", ("a", "b", "c")) == ("a", "b")
+    for text in ("", "a,", "a;b", "none"):
+        with pytest.raises(SettingsError, match="--flag does not know"):
+            names_of("--flag", text, ("a", "b"))
 
 
 def test_hosts_and_origins_are_ours_and_those_allowed() -> None:

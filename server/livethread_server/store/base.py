@@ -9,7 +9,7 @@ or the rules of mutation: it keeps what `service` decides.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -22,6 +22,9 @@ KEY_SECONDS = 24 * 3600
 """How long an answer is kept under its idempotency key, in seconds."""
 RUNS_KEPT = 256
 """How many of a thread's newest finished runs a store keeps."""
+
+Role = Literal["viewer", "participant", "owner"]
+"""What somebody may do with a thread, from least to most; `roles` says what."""
 
 
 class Turn(Struct, frozen=True):
@@ -80,11 +83,27 @@ class AnswerRecord(Struct, frozen=True, kw_only=True):
     expires: float
 
 
+class Invite(Struct, frozen=True):
+    """Gives a role to whoever brings the token that ``digest`` is the hash of, before ``expires`` (Unix seconds)."""
+
+    digest: str
+    role: Role
+    expires: float
+
+
+class Access(Struct, frozen=True):
+    """Who may do what with a thread beside its owner: roles by principal id, and invites in any order."""
+
+    shares: dict[str, Role] = {}
+    invites: tuple[Invite, ...] = ()
+
+
 class Record(Struct, frozen=True):
     """A whole thread: ``thread.messages`` is empty, the turns are in order."""
 
     thread: Thread
     turns: tuple[Turn, ...]
+    access: Access = Access()
 
 
 class Page(Struct, frozen=True):
@@ -158,12 +177,16 @@ class Store(Protocol):
         """Those of these threads that there are, of any owner and in any order, without their messages. At most
         500 are asked for at once."""
 
-    async def list(self, owner: str, limit: int, cursor: str | None) -> Page:
-        """The owner's threads by ``updated_at`` and id, both as text and descending; at most ``limit`` (≥ 1).
+    async def list(self, principal: str, limit: int, cursor: str | None) -> Page:
+        """The threads that the principal owns or has a share of, each once, by ``updated_at`` and id, both as text and
+        descending; at most ``limit`` (≥ 1).
 
         A thread that is changed while somebody pages may be seen again or be missed, an unchanged one is
         seen exactly once. `BadCursor` where ``cursor`` is not one of ours.
         """
+
+    async def count(self, owner: str) -> int:
+        """How many threads the owner has."""
 
     async def commit(self, change: Change) -> None:
         """Apply a change, all or nothing.
@@ -174,13 +197,28 @@ class Store(Protocol):
         """
 
     async def delete(self, thread: str, was_version: int, was_seq: int) -> None:
-        """Remove a thread with all that is kept of it, runs and answers too. `Missing`, `Stale` as above."""
+        """Remove a thread with all that is kept of it: runs, answers, shares and invites too. `Missing`, `Stale` as
+        above."""
+
+    async def role(self, thread: str, principal: str) -> Role | None:
+        """What the principal may do with the thread: ``owner`` of his own, otherwise what his share says. None where
+        that is nothing and where there is no such thread, found out in the same way."""
+
+    async def access(self, thread: str) -> Access:
+        """Who may do what with the thread beside its owner: nobody anything, where there is no such thread."""
+
+    async def invite(self, thread: str, digest: str) -> Invite | None:
+        """The thread's invite with this digest, expired or not."""
+
+    async def share(self, thread: str, access: Access) -> None:
+        """Replace who may do what with a thread; its version and seq stay. `Missing` where there is none."""
 
     async def run(self, run: str) -> RunRecord | None:
         """A run by its id, of whichever thread."""
 
-    async def runs(self, owner: str, thread: str | None, limit: int) -> Sequence[RunRecord]:
-        """The owner's runs, of one thread or all, in order of acceptance (first put is first accepted).
+    async def runs(self, principal: str, thread: str | None, limit: int) -> Sequence[RunRecord]:
+        """The runs that the principal owns or that are of a thread he has a share of, of one thread or all, in order of
+        acceptance (first put is first accepted).
 
         Every unfinished one, oldest first, even above ``limit``; then finished ones, newest first, as far as
         ``limit`` has room.

@@ -16,12 +16,15 @@ from livethread_server.store.base import (
     EVENTS_KEPT,
     KEY_SECONDS,
     RUNS_KEPT,
+    Access,
     AnswerRecord,
     Change,
     EventRecord,
+    Invite,
     Missing,
     Page,
     Record,
+    Role,
     RunRecord,
     Stale,
     Taken,
@@ -37,7 +40,11 @@ class _Entry:
     def __init__(self, thread: Thread, turns: Iterable[Turn]) -> None:
         self.thread = kept(thread)
         self.turns = {turn.message.id: turn for turn in turns}
+        self.access = Access()
         self.events: deque[EventRecord] = deque(maxlen=EVENTS_KEPT)
+
+    def role(self, principal: str) -> Role | None:
+        return "owner" if self.thread.owner == principal else self.access.shares.get(principal)
 
 
 class MemoryStore:
@@ -64,18 +71,22 @@ class MemoryStore:
 
     async def load(self, thread: str) -> Record:
         entry = self._entry(thread)
-        return Record(entry.thread, tuple(sorted(entry.turns.values(), key=lambda turn: turn.position)))
+        turns = sorted(entry.turns.values(), key=lambda turn: turn.position)
+        return Record(entry.thread, tuple(turns), entry.access)
 
     async def known(self, threads: Sequence[str]) -> Sequence[Thread]:
         return tuple(self._threads[thread].thread for thread in set(threads) & self._threads.keys())
 
-    async def list(self, owner: str, limit: int, cursor: str | None) -> Page:
+    async def list(self, principal: str, limit: int, cursor: str | None) -> Page:
         end = None if cursor is None else to_mark(cursor)
-        own = [entry.thread for entry in self._threads.values() if entry.thread.owner == owner]
+        own = [entry.thread for entry in self._threads.values() if entry.role(principal)]
         marks = sorted(((thread.updated_at, thread.id) for thread in own), reverse=True)
         left = [mark for mark in marks if end is None or mark < end]
         threads = tuple(self._threads[thread].thread for _, thread in left[:limit])
         return Page(threads, to_cursor(left[limit - 1]) if len(left) > limit else None)
+
+    async def count(self, owner: str) -> int:
+        return sum(entry.thread.owner == owner for entry in self._threads.values())
 
     async def commit(self, change: Change) -> None:
         entry = self._unchanged(change.thread.id, change.was_version, change.was_seq)
@@ -97,12 +108,31 @@ class MemoryStore:
         self._runs = {run: record for run, record in self._runs.items() if record.run.thread != thread}
         self._answers = {key: answer for key, answer in self._answers.items() if key[0] != thread}
 
+    async def role(self, thread: str, principal: str) -> Role | None:
+        entry = self._threads.get(thread)
+        return None if entry is None else entry.role(principal)
+
+    async def access(self, thread: str) -> Access:
+        entry = self._threads.get(thread)
+        return Access() if entry is None else entry.access
+
+    async def invite(self, thread: str, digest: str) -> Invite | None:
+        entry = self._threads.get(thread)
+        invites = () if entry is None else entry.access.invites
+        return next((invite for invite in invites if invite.digest == digest), None)
+
+    async def share(self, thread: str, access: Access) -> None:
+        self._entry(thread).access = access
+
     async def run(self, run: str) -> RunRecord | None:
         return self._runs.get(run)
 
-    async def runs(self, owner: str, thread: str | None, limit: int) -> Sequence[RunRecord]:
+    async def runs(self, principal: str, thread: str | None, limit: int) -> Sequence[RunRecord]:
         own = [
-            record for record in self._runs.values() if record.owner == owner and thread in (None, record.run.thread)
+            record
+            for record in self._runs.values()
+            if thread in (None, record.run.thread)
+            and (record.owner == principal or principal in self._threads[record.run.thread].access.shares)
         ]
         unfinished = tuple(record for record in own if not _is_finished(record))
         finished = filter(_is_finished, reversed(own))

@@ -16,10 +16,12 @@ from livethread_server.store.base import (
     EVENTS_KEPT,
     KEY_SECONDS,
     RUNS_KEPT,
+    Access,
     AnswerRecord,
     BadCursor,
     Change,
     EventRecord,
+    Invite,
     Missing,
     Record,
     RunRecord,
@@ -247,6 +249,14 @@ async def test_deletion_takes_everything_of_the_thread_and_nothing_else(store: S
 # list
 
 
+async def test_an_owners_threads_are_counted(store: Store) -> None:
+    assert await store.count("alice") == 0
+    for thread in ("t1", "t2"):
+        await created(store, thread, a_turn(1))
+    await created(store, "bobs", owner="bob")
+    assert (await store.count("alice"), await store.count("bob")) == (2, 1)
+
+
 async def test_threads_are_listed_newest_change_first_in_pages(store: Store) -> None:
     random_order = random.Random(1).sample(range(20), 20)
     for n in random_order:
@@ -289,6 +299,90 @@ async def test_a_cursor_that_was_not_given_out_is_refused(store: Store) -> None:
     for cursor in ("", "x", "é", "null", "bnVsbA"):
         with pytest.raises(BadCursor):
             await store.list("alice", 1, cursor)
+
+
+# shares
+
+
+SHARED = Access({"bob": "viewer", "Bob": "participant"}, (Invite("d1", "owner", 5.0), Invite("d2", "viewer", 9.5)))
+
+
+async def test_who_may_do_what_is_kept_whole_and_replaced_whole(store: Store) -> None:
+    was = await created(store, "t", a_turn(1))
+    await created(store, "u")
+    assert (await store.load("t")).access == Access()
+    await store.share("t", SHARED)
+    record = await store.load("t")
+    assert (record.thread, record.access.shares) == (was, SHARED.shares)
+    assert await store.access("t") == record.access
+    assert await store.access("nowhere") == Access()
+    assert sorted(record.access.invites, key=lambda invite: invite.digest) == list(SHARED.invites)
+    assert (await store.load("u")).access == Access()
+    await store.share("t", Access({"bob": "owner"}))
+    assert (await store.load("t")).access == Access({"bob": "owner"})
+    assert record.access.shares == SHARED.shares
+    await store.commit(a_change(was))
+    assert (await store.load("t")).access == Access({"bob": "owner"})
+
+
+async def test_a_role_is_the_owners_the_shares_or_none(store: Store) -> None:
+    await created(store)
+    await store.share("t", SHARED)
+    roles = [await store.role("t", who) for who in ("alice", "bob", "Bob", "eve", "")]
+    assert roles == ["owner", "viewer", "participant", None, None]
+    assert await store.role("u", "alice") is None
+
+
+async def test_an_invite_is_found_by_its_thread_and_digest(store: Store) -> None:
+    await created(store)
+    await created(store, "u")
+    await store.share("t", SHARED)
+    assert await store.invite("t", "d2") == Invite("d2", "viewer", 9.5)
+    assert [await store.invite(*asked) for asked in (("t", "d3"), ("u", "d2"), ("v", "d2"))] == [None] * 3
+
+
+async def test_a_thread_that_is_not_there_cannot_be_shared(store: Store) -> None:
+    with pytest.raises(Missing):
+        await store.share("t", SHARED)
+
+
+async def test_shared_threads_are_listed_with_ones_own_in_one_order(store: Store) -> None:
+    for n in range(12):
+        owner = ("alice", "bob", "carol")[n % 3]
+        await created(store, f"t{n:02}", owner=owner, updated_at=f"2026-01-{n // 4 + 1:02}T00:00:00Z")
+        await store.share(f"t{n:02}", Access({"alice": "viewer"} if owner != "carol" else {"bob": "owner"}))
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await store.list("alice", 3, cursor)
+        seen += [thread.id for thread in page.threads]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert seen == [f"t{n:02}" for n in reversed(range(12)) if n % 3 != 2]
+    assert len((await store.list("bob", 99, None)).threads) == 8
+    await store.share("t01", Access())
+    assert "t01" not in [thread.id for thread in (await store.list("alice", 99, None)).threads]
+
+
+async def test_runs_of_shared_threads_are_found_by_who_may_read_them(store: Store) -> None:
+    was = await created(store)
+    await store.commit(a_change(was, runs=(a_run("r"), a_run("s", state="finished"))))
+    await store.share("t", Access({"bob": "viewer"}))
+    assert ids(await store.runs("bob", None, 9)) == ids(await store.runs("bob", "t", 9)) == ["r", "s"]
+    assert ids(await store.runs("eve", "t", 9)) == []
+    await store.share("t", Access())
+    assert ids(await store.runs("bob", None, 9)) == []
+
+
+async def test_deletion_takes_shares_and_invites_too(store: Store) -> None:
+    await created(store)
+    await store.share("t", SHARED)
+    await store.delete("t", 1, 0)
+    assert (await store.role("t", "bob"), await store.invite("t", "d1")) == (None, None)
+    await created(store)
+    assert (await store.load("t")).access == Access()
+    assert (await store.list("bob", 9, None)).threads == ()
 
 
 # runs

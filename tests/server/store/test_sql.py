@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from livethread_server.store.base import Record, Unusable
+from livethread_server.store.base import Access, Record, Unusable
 from livethread_server.store.sql import SqlStore
 from livethread_server.store.sql.schema import SCHEMA_VERSION
 from tests.fakes import a_change, a_run, a_thread, a_turn
@@ -145,11 +145,28 @@ async def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
         connection.execute("UPDATE meta SET value = ?", (SCHEMA_VERSION + 1,))
         connection.execute("DROP TABLE answers")
     store = SqlStore(f"sqlite:///{path}")
-    with pytest.raises(Unusable, match=r"threads\.db' has schema version 2, this livethread knows 1\. Use"):
+    with pytest.raises(Unusable, match=r"threads\.db' has schema version 3, this livethread knows 2\. Use"):
         await store.open()
     await store.close()
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchall() == []
+
+
+async def test_a_database_of_version_1_is_opened_and_from_then_on_of_this_version(path: Path) -> None:
+    await filled(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE meta SET value = 1")
+        connection.execute("DROP TABLE shares")
+        connection.execute("DROP TABLE invites")
+    for _ in range(2):
+        store = await opened(path)
+        assert (await store.load("t")).thread == a_thread()
+        assert [thread.id for thread in (await store.list("alice", 9, None)).threads] == ["t"]
+        await store.share("t", Access({"bob": "viewer"}))
+        assert await store.role("t", "bob") == "viewer"
+        await store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT value FROM meta").fetchall() == [(SCHEMA_VERSION,)]
 
 
 def spoil(path: Path, what: str) -> Path:

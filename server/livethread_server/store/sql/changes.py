@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import structs
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
@@ -15,6 +16,7 @@ from livethread_server.store.base import (
     EVENTS_KEPT,
     KEY_SECONDS,
     RUNS_KEPT,
+    Access,
     AnswerRecord,
     Change,
     EventRecord,
@@ -26,7 +28,7 @@ from livethread_server.store.base import (
 )
 from livethread_server.store.rows import pack_tokens, run_row, thread_row, turn_row
 from livethread_server.store.sql.queries import missing
-from livethread_server.store.sql.schema import ANSWERS, EVENTS, RUNS, THREADS, TURNS
+from livethread_server.store.sql.schema import ANSWERS, EVENTS, INVITES, RUNS, SHARES, THREADS, TURNS
 
 
 def create(thread: Thread, turns: Sequence[Turn], connection: Connection) -> None:
@@ -65,6 +67,23 @@ def delete(thread: str, was_version: int, was_seq: int, connection: Connection) 
     at = {"at": thread, "was_version": was_version, "was_seq": was_seq}
     if connection.execute(_DELETE_THREAD, at).rowcount != 1:
         raise _refused(connection, thread, was_version, was_seq)
+
+
+_DROP_SHARES = SHARES.delete().where(SHARES.c.thread == bindparam("of"))
+_DROP_INVITES = INVITES.delete().where(INVITES.c.thread == bindparam("of"))
+
+
+def share(thread: str, access: Access, connection: Connection) -> None:
+    if connection.scalar(select(THREADS.c.id).where(THREADS.c.id == thread)) is None:
+        raise missing(thread)
+    connection.execute(_DROP_SHARES, {"of": thread})
+    connection.execute(_DROP_INVITES, {"of": thread})
+    shares = [{"thread": thread, "principal": who, "role": role} for who, role in access.shares.items()]
+    invites = [{"thread": thread, **structs.asdict(invite)} for invite in access.invites]
+    if shares:
+        connection.execute(SHARES.insert(), shares)
+    if invites:
+        connection.execute(INVITES.insert(), invites)
 
 
 def _refused(connection: Connection, thread: str, version: int, seq: int) -> Missing | Stale:

@@ -5,15 +5,27 @@ This module must never change a row.
 
 from __future__ import annotations
 
+from heapq import merge
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, tuple_
+from sqlalchemy import Connection, Select, and_, func, or_, select, tuple_
 
 from livethread.model import Thread
-from livethread_server.store.base import AnswerRecord, EventRecord, Missing, Page, Record, RunRecord
+from livethread_server.store.base import (
+    Access,
+    AnswerRecord,
+    EventRecord,
+    Invite,
+    Missing,
+    Page,
+    Record,
+    Role,
+    RunRecord,
+)
 from livethread_server.store.cursor import Mark, to_cursor
 from livethread_server.store.rows import to_run, to_thread, to_turn
-from livethread_server.store.sql.schema import ANSWERS, EVENTS, RUNS, THREADS, TURNS
+from livethread_server.store.sql.schema import ANSWERS, EVENTS, INVITES, RUNS, SHARES, THREADS, TURNS
 
 
 def load(thread: str, connection: Connection) -> Record:
@@ -22,7 +34,7 @@ def load(thread: str, connection: Connection) -> Record:
         raise missing(thread)
     columns = select(TURNS.c.position, TURNS.c.body, TURNS.c.tokens)
     rows = connection.execute(columns.where(TURNS.c.thread == thread).order_by(TURNS.c.position))
-    return Record(to_thread(body), tuple(map(to_turn, rows)))
+    return Record(to_thread(body), tuple(map(to_turn, rows)), access(thread, connection))
 
 
 def known(threads: tuple[str, ...], connection: Connection) -> tuple[Thread, ...]:
@@ -30,17 +42,58 @@ def known(threads: tuple[str, ...], connection: Connection) -> tuple[Thread, ...
     return tuple(to_thread(body) for body in connection.scalars(query))
 
 
-def page(owner: str, limit: int, end: Mark | None, connection: Connection) -> Page:
-    mark = tuple_(THREADS.c.updated_at, THREADS.c.id)
-    query = select(THREADS.c.body).where(THREADS.c.owner == owner)
+def page(principal: str, limit: int, end: Mark | None, connection: Connection) -> Page:
+    # Each of the two is read in the order of an index, and only as far as the page goes.
+    own = select(THREADS.c.body).where(THREADS.c.owner == principal)
+    shared = (
+        select(THREADS.c.body)
+        .join(SHARES, SHARES.c.thread == THREADS.c.id)
+        .where(SHARES.c.principal == principal, THREADS.c.owner != principal)
+    )
+    found = (_newest(query, limit + 1, end, connection) for query in (own, shared))
+    threads = tuple(islice(merge(*found, key=_mark, reverse=True), limit + 1))
+    return Page(threads[:limit], to_cursor(_mark(threads[limit - 1])) if len(threads) > limit else None)
+
+
+def _newest(query: Select[Any], limit: int, end: Mark | None, connection: Connection) -> list[Thread]:
     if end is not None:
-        query = query.where(mark < end)
-    newest = query.order_by(THREADS.c.updated_at.desc(), THREADS.c.id.desc()).limit(limit + 1)
-    threads = tuple(to_thread(body) for body in connection.scalars(newest))
-    if len(threads) <= limit:
-        return Page(threads, None)
-    last = threads[limit - 1]
-    return Page(threads[:limit], to_cursor((last.updated_at, last.id)))
+        query = query.where(tuple_(THREADS.c.updated_at, THREADS.c.id) < end)
+    newest = query.order_by(THREADS.c.updated_at.desc(), THREADS.c.id.desc()).limit(limit)
+    return [to_thread(body) for body in connection.scalars(newest)]
+
+
+def _mark(thread: Thread) -> Mark:
+    return (thread.updated_at, thread.id)
+
+
+def role(thread: str, principal: str, connection: Connection) -> Role | None:
+    share = and_(SHARES.c.thread == THREADS.c.id, SHARES.c.principal == principal)
+    query = select(THREADS.c.owner, SHARES.c.role).outerjoin(SHARES, share).where(THREADS.c.id == thread)
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    found: Role | None = "owner" if row.owner == principal else row.role
+    return found
+
+
+def invite(thread: str, digest: str, connection: Connection) -> Invite | None:
+    query = select(INVITES).where(INVITES.c.thread == thread, INVITES.c.digest == digest)
+    row = connection.execute(query).first()
+    return None if row is None else Invite(row.digest, row.role, row.expires)
+
+
+def access(thread: str, connection: Connection) -> Access:
+    shares = connection.execute(select(SHARES.c.principal, SHARES.c.role).where(SHARES.c.thread == thread))
+    invites = connection.execute(select(INVITES).where(INVITES.c.thread == thread).order_by(INVITES.c.expires))
+    return Access(
+        {row.principal: row.role for row in shares},
+        tuple(Invite(row.digest, row.role, row.expires) for row in invites),
+    )
+
+
+def count(owner: str, connection: Connection) -> int:
+    query = select(func.count()).select_from(THREADS).where(THREADS.c.owner == owner)
+    return connection.execute(query).scalar_one()
 
 
 def missing(thread: str) -> Missing:
@@ -69,8 +122,9 @@ def unfinished(connection: Connection) -> tuple[RunRecord, ...]:
     return _select_runs(select(RUNS).where(~RUNS.c.finished).order_by(RUNS.c.n), connection)
 
 
-def runs(owner: str, thread: str | None, limit: int, connection: Connection) -> tuple[RunRecord, ...]:
-    own = select(RUNS).where(RUNS.c.owner == owner)
+def runs(principal: str, thread: str | None, limit: int, connection: Connection) -> tuple[RunRecord, ...]:
+    shared = select(SHARES.c.thread).where(SHARES.c.principal == principal)
+    own = select(RUNS).where(or_(RUNS.c.owner == principal, RUNS.c.thread.in_(shared)))
     if thread is not None:
         own = own.where(RUNS.c.thread == thread)
     waiting = _select_runs(own.where(~RUNS.c.finished).order_by(RUNS.c.n), connection)

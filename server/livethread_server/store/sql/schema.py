@@ -23,8 +23,8 @@ from sqlalchemy import (
 
 from livethread_server.store.base import Unusable
 
-SCHEMA_VERSION = 1
-"""The version of the tables below, kept in the database."""
+SCHEMA_VERSION = 2
+"""The version of the tables below, kept in the database. 1 had no shares and invites, and is upgraded."""
 
 TABLES = MetaData()
 # Ids compare and sort by their bytes, whatever language a database is set to.
@@ -107,14 +107,31 @@ ANSWERS = Table(
     Index("answers_by_expiry", "expires"),
 )
 
+SHARES = Table(
+    "shares",
+    TABLES,
+    _owned(primary=True),
+    Column("principal", _NAME, primary_key=True),
+    Column("role", Text, nullable=False),
+    Index("shares_of_principal", "principal", "thread"),
+)
+INVITES = Table(
+    "invites",
+    TABLES,
+    _owned(primary=True),
+    Column("digest", _NAME, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("expires", Float, nullable=False),
+)
+
 
 def prepare(path: str, connection: Connection) -> None:
-    """Create what is missing; `Unusable` where the database is not of this version."""
+    """Create what is missing; `Unusable` where the database is of a later version."""
     META.create(connection, checkfirst=True)
     found = connection.scalar(select(META.c.value).where(META.c.name == "schema_version"))
     if found is None:
         connection.execute(META.insert(), {"name": "schema_version", "value": SCHEMA_VERSION})
-    elif found != SCHEMA_VERSION:
+    elif not 1 <= found <= SCHEMA_VERSION:
         raise Unusable(
             f"The database {path!r} has schema version {found}, this livethread knows {SCHEMA_VERSION}. "
             "Use the livethread that wrote it or a newer one, or choose another place."

@@ -10,7 +10,18 @@ from functools import partial
 from pathlib import Path
 
 from livethread.model import Thread
-from livethread_server.store.base import AnswerRecord, Change, EventRecord, Page, Record, RunRecord, Turn
+from livethread_server.store.base import (
+    Access,
+    AnswerRecord,
+    Change,
+    EventRecord,
+    Invite,
+    Page,
+    Record,
+    Role,
+    RunRecord,
+    Turn,
+)
 from livethread_server.store.cursor import to_mark
 from livethread_server.store.sql import changes, queries
 from livethread_server.store.sql.schema import prepare
@@ -41,9 +52,12 @@ class SqlStore:
     async def known(self, threads: Sequence[str]) -> Sequence[Thread]:
         return await self._database.read(partial(queries.known, tuple(threads)))
 
-    async def list(self, owner: str, limit: int, cursor: str | None) -> Page:
+    async def list(self, principal: str, limit: int, cursor: str | None) -> Page:
         end = None if cursor is None else to_mark(cursor)
-        return await self._database.read(partial(queries.page, owner, limit, end))
+        return await self._database.read(partial(queries.page, principal, limit, end))
+
+    async def count(self, owner: str) -> int:
+        return await self._database.read(partial(queries.count, owner))
 
     async def commit(self, change: Change) -> None:
         await self._database.write(partial(changes.commit, change))
@@ -51,11 +65,23 @@ class SqlStore:
     async def delete(self, thread: str, was_version: int, was_seq: int) -> None:
         await self._database.write(partial(changes.delete, thread, was_version, was_seq))
 
+    async def role(self, thread: str, principal: str) -> Role | None:
+        return await self._database.read(partial(queries.role, thread, principal))
+
+    async def access(self, thread: str) -> Access:
+        return await self._database.read(partial(queries.access, thread))
+
+    async def invite(self, thread: str, digest: str) -> Invite | None:
+        return await self._database.read(partial(queries.invite, thread, digest))
+
+    async def share(self, thread: str, access: Access) -> None:
+        await self._database.write(partial(changes.share, thread, access))
+
     async def run(self, run: str) -> RunRecord | None:
         return await self._database.read(partial(queries.run, run))
 
-    async def runs(self, owner: str, thread: str | None, limit: int) -> Sequence[RunRecord]:
-        return await self._database.read(partial(queries.runs, owner, thread, limit))
+    async def runs(self, principal: str, thread: str | None, limit: int) -> Sequence[RunRecord]:
+        return await self._database.read(partial(queries.runs, principal, thread, limit))
 
     async def unfinished(self) -> Sequence[RunRecord]:
         return await self._database.read(queries.unfinished)
