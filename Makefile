@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
-.PHONY: serve test check format bench install webclient clean
+.PHONY: serve test check format fuzz bench soak install webclient clean
 
 serve: install webclient
 	$(BIN)/livethread serve $(ARGS)
@@ -23,8 +23,14 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+fuzz: install
+	LIVETHREAD_FUZZ=10000 $(RUN) pytest tests/server/test_fuzz.py tests/server/sockets/test_fuzz.py --timeout 0 $(ARGS)
+
 bench: install
 	$(RUN) tests.bench $(ARGS)
+
+soak: install
+	$(RUN) tests.soak $(ARGS)
 
 install: $(VENV)/.installed
 

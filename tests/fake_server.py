@@ -20,7 +20,7 @@ from livethread import messages as wire
 from livethread.codec import CODECS
 from livethread.connection import ServerConnection
 from livethread.errors import CommandError, ErrorCode, FrameError
-from livethread.model import Message, Principal, Reason, Run, Sampling, Thread, Timings, Usage
+from livethread.model import Fork, Message, Principal, Reason, Run, Sampling, Thread, Timings, Usage
 from livethread.replica import apply
 
 NOBODY = Principal("nobody", "Nobody")
@@ -32,6 +32,10 @@ class FakeServer:
 
     ``received`` holds every command; ``token`` is what a hello must bring, where one is needed;
     ``failure`` ends every run with an error after its words. ``muted`` holds replies back.
+
+    Sessions are cut without a word after as many frames, either way, as ``cuts`` says, one number for each session;
+    the last holds for ever where it is None. ``forgetful`` knows nothing of a ``since``, ``vague`` no token of it.
+    ``refusals`` are the answers to the next commands of their types.
     """
 
     def __init__(self) -> None:
@@ -42,6 +46,16 @@ class FakeServer:
         self.failure: wire.ErrorBody | None = None
         self.muted = False
         self.subprotocol_missing = False
+        self.cuts: list[int] = []
+        self.forgetful = False
+        self.vague = False
+        self.refusals: dict[type[wire.Command], list[CommandError]] = {}
+        self.greeted = 0
+        self.died = ""
+        self.histories: dict[str, list[wire.DurableEvent]] = {}
+        self.said: dict[str, wire.RunSnapshot] = {}
+        self.answers: dict[str, Struct] = {}
+        self.watching: set[_Session] = set()
         self.received: list[wire.Command] = []
         self.threads: dict[str, Thread] = {}
         self.runs: dict[str, asyncio.Task[None]] = {}
@@ -56,10 +70,20 @@ class FakeServer:
         for session in tuple(self.sessions):
             await session.socket.close(code, reason)
 
+    def cut(self) -> None:
+        """Let every connection break off without a word."""
+        for session in tuple(self.sessions):
+            session.socket.transport.abort()
+
     async def tell(self, event: wire.Event) -> None:
         """Apply an event and tell it to the thread's subscribers."""
-        if not isinstance(event, wire.RunDelta):
-            self.threads[event.thread] = apply(self.threads[event.thread], event)
+        if isinstance(event, wire.RunDelta):
+            was = self.said[event.run]
+            self.said[event.run] = structs.replace(was, to=event.to, text=was.text + event.text)
+        else:
+            self.threads[event.thread] = apply(self.threads[event.thread], _as_kept(event))
+        if isinstance(event, wire.DurableEvent):
+            self.histories.setdefault(event.thread, []).append(event)
         for session in tuple(self.sessions):
             if event.thread in session.subscribed:
                 await session.send(session.codec.encode(event))
@@ -73,6 +97,7 @@ class FakeServer:
 
     async def run(self, thread: str, run: str, message: str) -> None:
         """Write the words into a message, until they end or somebody cancels."""
+        self.said[run] = wire.RunSnapshot(run, message, 0, 0, "")
         await self.durable(
             wire.RunStarted,
             thread,
@@ -86,17 +111,43 @@ class FakeServer:
             sampling=Sampling(temperature=0, seed=7),
             by=NOBODY,
         )
+        await self._write(thread, run)
+
+    async def restart(self, run: str, kept: int, words: list[str]) -> None:
+        """Die, come back with the first ``kept`` words of a run, and go on behind them with those of ``words``."""
+        self.vague, self.died, self.words = True, run, words
+        self.cut()
+        self.runs[run].cancel()
+        await asyncio.wait([self.runs[run]])
+        self.died = ""
+        said = self.said[run] = structs.replace(self.said[run], to=kept, text="".join(words[:kept]))
+        thread = next(one for one in self.threads.values() if any(m.run == run for m in one.messages))
+        await self.durable(
+            wire.RunRecovered,
+            thread.id,
+            0,
+            run=run,
+            message=said.message,
+            to=kept,
+            text=said.text,
+            content=said.text,
+        )
+        self.runs[run] = asyncio.create_task(self._write(thread.id, run))
+
+    async def _write(self, thread: str, run: str) -> None:
         reason: Reason = "stop" if self.failure is None else "error"
-        said = ""
         try:
-            for token, word in enumerate(self.words):
+            for token in range(self.said[run].to, len(self.words)):
                 if self.pace is not None:
                     await self.pace.acquire()
-                said += word
-                await self.tell(wire.RunDelta(thread=thread, run=run, start=token, to=token + 1, text=word))
+                text = self.words[token]
+                await self.tell(wire.RunDelta(thread=thread, run=run, start=token, to=token + 1, text=text))
         except asyncio.CancelledError:
+            if self.died == run:
+                return
             reason = "cancelled"
-        await self._finish(thread, run, message, said, reason)
+        said = self.said.pop(run)
+        await self._finish(thread, run, said.message, said.text, reason)
 
     async def _finish(self, thread: str, run: str, message: str, said: str, reason: Reason) -> None:
         was = next(one for one in self.threads[thread].messages if one.id == message)
@@ -142,16 +193,30 @@ class _Session:
         self.socket = socket
         self.codec = CODECS[socket.subprotocol or "livethread.v1.json"]
         self.subscribed: set[str] = set()
+        self._frames = fake.cuts.pop(0) if fake.cuts else None
         self._connection = ServerConnection(self.codec, hello_required=fake.token is not None)
 
     async def send(self, frame: str | bytes) -> None:
-        with suppress(websockets.ConnectionClosed):
-            await self.socket.send(frame)
+        if self._may():
+            with suppress(websockets.ConnectionClosed):
+                await self.socket.send(frame)
+
+    def _may(self) -> bool:
+        """Count a frame; False, and the connection is gone, where it is one too many."""
+        if self._frames is None:
+            return True
+        self._frames -= 1
+        if self._frames < 0:
+            self.fake.sessions.discard(self)
+            self.socket.transport.abort()
+        return self._frames >= 0
 
     async def serve(self) -> None:
         self.fake.sessions.add(self)
         try:
             async for frame in self.socket:
+                if not self._may():
+                    return
                 command = self._connection.receive(frame)
                 if isinstance(command, wire.Command):
                     self.fake.received.append(command)
@@ -164,11 +229,14 @@ class _Session:
             pass
         finally:
             self.fake.sessions.discard(self)
+            self.fake.watching.discard(self)
 
     async def _carry_out(self, command: wire.Command) -> None:
         if self.fake.muted:
             return
         try:
+            if waiting := self.fake.refusals.get(type(command)):
+                raise waiting.pop(0)
             await getattr(self, f"_{type(command).__name__.lower()}")(command)
         except KeyError as error:
             refusal = CommandError(ErrorCode.NOT_FOUND, f"There is no thread {error}. Create it.")
@@ -182,6 +250,7 @@ class _Session:
     async def _hello(self, command: wire.Hello) -> None:
         if command.token != self.fake.token:
             raise CommandError(ErrorCode.UNAUTHORIZED, "This token is not known here. Bring another.")
+        self.fake.greeted += 1
         limits = wire.Limits(1 << 20, 1 << 18, 2048, 8, 64)
         await self._ok(command, wire.HelloOk("fake", "0", "s1", NOBODY, ("fake",), limits))
 
@@ -190,6 +259,9 @@ class _Session:
 
     async def _threadcreate(self, command: wire.ThreadCreate) -> None:
         made = command.thread or f"t{len(self.fake.threads)}"
+        if made in self.fake.threads and command.if_exists == "get":
+            await self._ok(command, wire.ThreadOk(self.fake.threads[made]))
+            return
         if made in self.fake.threads:
             raise CommandError(ErrorCode.EXISTS, f"There is a thread {made!r} already. Choose another id.")
         messages = tuple(_message(draft, f"c{index}") for index, draft in enumerate(command.messages))
@@ -197,7 +269,7 @@ class _Session:
             id=made,
             title=command.title,
             model="fake",
-            version=1,
+            version=0,
             seq=0,
             epoch="e",
             messages=messages,
@@ -206,6 +278,24 @@ class _Session:
             updated_at=TIME,
         )
         await self._ok(command, wire.ThreadOk(self.fake.threads[made]))
+        await self._tell_watchers(wire.ThreadCreated, made)
+
+    async def _tell_watchers(self, kind: Callable[..., wire.Event], thread: str) -> None:
+        event = kind(thread=thread, summary=structs.replace(self.fake.threads[thread], messages=()))
+        for session in tuple(self.fake.watching):
+            await session.send(session.codec.encode(event))
+
+    async def _watch(self, command: wire.Watch) -> None:
+        self.fake.watching.add(self)
+        await self._ok(command, wire.Empty())
+
+    async def _presence(self, command: wire.Presence) -> None:
+        await self._ok(command, wire.Empty())
+        here = wire.Here("s1", NOBODY.id, NOBODY.name, command.typing)
+        await self.fake.tell(wire.PresenceChanged(thread=command.thread, here=(here,), total=1))
+
+    async def _threadshare(self, command: wire.ThreadShare) -> None:
+        await self._ok(command, wire.ShareOk("token" if command.invite is True else None))
 
     async def _threadget(self, command: wire.ThreadGet) -> None:
         await self._ok(command, wire.ThreadGetOk(self.fake.threads[command.thread], False))
@@ -230,42 +320,77 @@ class _Session:
 
     async def _threadfork(self, command: wire.ThreadFork) -> None:
         thread = self.fake.threads[command.thread]
-        made = structs.replace(thread, id=command.new_thread or f"t{len(self.fake.threads)}", seq=0)
+        name = command.new_thread or f"t{len(self.fake.threads)}"
+        if name in self.fake.threads:
+            raise CommandError(ErrorCode.EXISTS, f"There is a thread {name!r} already. Choose another id.")
+        made = structs.replace(thread, id=name, seq=0, forked_from=Fork(thread.id, command.at))
         self.fake.threads[made.id] = made
         await self._ok(command, wire.ThreadOk(made))
 
     async def _subscribe(self, command: wire.Subscribe) -> None:
         thread = self.fake.threads[command.thread]
         self.subscribed.add(thread.id)
+        found = next((said for said in self.fake.said.values() if self._is_of(said, thread)), None)
         ok = wire.SubscribeOk(
             epoch=thread.epoch,
             seq=thread.seq,
             version=thread.version,
-            recovered=False,
-            thread=thread,
-            more=False,
+            recovered=command.since is not None and not self.fake.forgetful,
+            run=found or UNSET,
         )
-        await self._ok(command, ok)
+        if command.since is None or self.fake.forgetful:
+            await self._ok(command, structs.replace(ok, thread=thread, more=False))
+        else:
+            since = command.since
+            events = tuple(one for one in self.fake.histories.get(thread.id, ()) if one.seq > since.seq)
+            run = UNSET if found is None else self._rest(found, since)
+            await self._ok(command, structs.replace(ok, events=events, run=run))
+
+    def _is_of(self, said: wire.RunSnapshot, thread: Thread) -> bool:
+        return any(message.id == said.message and message.run == said.run for message in thread.messages)
+
+    def _rest(self, said: wire.RunSnapshot, since: wire.Since) -> wire.RunSnapshot:
+        """What has come of a run since then; every word is one token."""
+        if since.run != said.run or self.fake.vague:
+            return said
+        text = "".join(self.fake.words[since.to : said.to])
+        return structs.replace(said, start=since.to, text=text)
 
     async def _unsubscribe(self, command: wire.Unsubscribe) -> None:
         self.subscribed.discard(command.thread)
         await self._ok(command, wire.Empty())
 
     async def _mutate(self, command: wire.Mutate) -> None:
+        if await self._known(command):
+            return
         thread = self.fake.threads[command.thread]
         ops, made = _applied(thread, command.ops)
-        await self._ok(command, wire.MutateOk(thread.version + 1, made, None))
+        await self._keep(command, wire.MutateOk(thread.version + 1, made, None))
         await self.fake.durable(wire.ThreadMutated, thread.id, 1, ops=ops, by=NOBODY, updated_at=TIME)
 
     async def _generate(self, command: wire.Generate) -> None:
+        if await self._known(command):
+            return
         thread = self.fake.threads[command.thread]
         ops, made = _applied(thread, command.ops)
         run, place = command.run or "r", f"a{thread.seq}"
         message = Message(id=place, role="assistant", content="", state="queued", run=run, created_at=TIME)
-        await self._ok(command, wire.GenerateOk(run, place, made, thread.version + 1, 0))
+        await self._keep(command, wire.GenerateOk(run, place, made, thread.version + 1, 0))
         ops = (*ops, wire.Appended(message))
         await self.fake.durable(wire.ThreadMutated, thread.id, 1, ops=ops, by=NOBODY, updated_at=TIME)
         self.fake.runs[run] = asyncio.create_task(self.fake.run(thread.id, run, place))
+
+    async def _known(self, command: wire.Mutate | wire.Generate) -> bool:
+        """Whether the same command was carried out before; then it is answered as it was."""
+        answer = self.fake.answers.get(command.key or "")
+        if answer is not None:
+            await self._ok(command, answer)
+        return answer is not None
+
+    async def _keep(self, command: wire.Mutate | wire.Generate, answer: Struct) -> None:
+        if command.key is not None:
+            self.fake.answers[command.key] = answer
+        await self._ok(command, answer)
 
     async def _readdraft(self, command: wire.ReadDraft) -> None:
         await self._ok(command, wire.Empty())
@@ -288,6 +413,13 @@ class _Session:
             if not task.done()
         ]
         await self._ok(command, wire.RunsOk(tuple(runs)))
+
+
+def _as_kept(event: wire.Event) -> wire.Event:
+    """What is kept of a message that streams is what it held before the run."""
+    if isinstance(event, wire.RunRecovered):
+        return structs.replace(event, content=event.content.removesuffix(event.text))
+    return event
 
 
 def _message(draft: wire.Draft, name: str) -> Message:

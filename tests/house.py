@@ -115,6 +115,11 @@ class FakeEngine:
             await asyncio.sleep(0)
         return self.submitted[run]
 
+    @property
+    def unfinished(self) -> list[str]:
+        """The runs that it was given and has not ended."""
+        return list(self._outputs)
+
     def start(self, run: str, reused: int = 0) -> None:
         moment = time.monotonic()
         self._put(run, started=Started(len(self.submitted[run].tokens), reused, moment, moment, live=reused))
@@ -219,6 +224,7 @@ class House:
             residencies=self.residencies,
             listening=self.listening,
             watching=self.watching,
+            most=more.get("threads", 1000),
         )
         self.gate = Gate(more.get("auth"))
         self.sharing = Sharing(store, lanes, hub, self.gate, self.listening, more.get("shares", 8))

@@ -55,7 +55,7 @@ DOORS = {
     "sqlalchemy": {"store/sql"},
     "aiosqlite": {"store/sql"},
     "msgpack": {"codec", "engine/wire"},
-    "websockets": {"client", "sockets"},
+    "websockets": {"session", "sockets"},
     "jwt": {"auth/jwt", "auth/keys"},
     "cryptography": {"auth/keys"},
 }
@@ -133,6 +133,12 @@ def test_a_copy_of_a_thread_is_pure(name: str) -> None:
     assert libraries(f"livethread.{name}") <= {"collections", "typing", "msgspec"}
 
 
+@pytest.mark.parametrize("name", ["missed", "told"])
+def test_what_a_client_reads_is_pure(name: str) -> None:
+    assert {short(one) for one in reached(f"livethread.{name}")} <= {"missed", "told", "replica", "resume", *CHAIN}
+    assert libraries(f"livethread.{name}") <= {"msgspec"}
+
+
 def test_the_protocol_knows_nothing_of_the_server() -> None:
     for module in FILES:
         if within(module, "livethread"):
@@ -185,6 +191,13 @@ def test_only_the_app_chooses_a_store() -> None:
     for module in SERVER:
         if not within(module, "livethread_server.app", "livethread_server.store"):
             assert not [one for one in IMPORTS[module] if within(one, *stores)], module
+
+
+def test_the_terminal_client_knows_only_the_client() -> None:
+    for module in SERVER:
+        if within(module, "livethread_server.chat", "livethread_server.chat_cli"):
+            server = [one for one in IMPORTS[module] if within(one, "livethread_server")]
+            assert all(within(one, "livethread_server.chat") for one in server), module
 
 
 @pytest.mark.parametrize("library", DOORS)

@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from livethread.backoff import Backoff
     from livethread.client import Client, connect
     from livethread.client_thread import ClientThread
     from livethread.errors import (
@@ -26,14 +27,20 @@ if TYPE_CHECKING:
         FellBehind,
         LivethreadError,
         RunFailed,
+        TextReplaced,
     )
     from livethread.messages import Append, Delete, Draft, Edit, Event, Insert, Op, Truncate
+    from livethread.missed import ThreadReplaced
     from livethread.model import Message, Principal, Run, Sampling, Thread, Timings, Usage
     from livethread.run_stream import RunStream
+    from livethread.states import ClientState
+    from livethread.told import Piece
 
 __all__ = [
     "Append",
+    "Backoff",
     "Client",
+    "ClientState",
     "ClientThread",
     "CommandError",
     "ConnectError",
@@ -48,12 +55,15 @@ __all__ = [
     "LivethreadError",
     "Message",
     "Op",
+    "Piece",
     "Principal",
     "Run",
     "RunFailed",
     "RunStream",
     "Sampling",
+    "TextReplaced",
     "Thread",
+    "ThreadReplaced",
     "Timings",
     "Truncate",
     "Usage",
@@ -63,6 +73,7 @@ __all__ = [
 _HOME = {
     name: module
     for module, names in {
+        "livethread.backoff": ("Backoff",),
         "livethread.client": ("Client", "connect"),
         "livethread.client_thread": ("ClientThread",),
         "livethread.errors": (
@@ -73,10 +84,14 @@ _HOME = {
             "FellBehind",
             "LivethreadError",
             "RunFailed",
+            "TextReplaced",
         ),
         "livethread.messages": ("Append", "Delete", "Draft", "Edit", "Event", "Insert", "Op", "Truncate"),
         "livethread.model": ("Message", "Principal", "Run", "Sampling", "Thread", "Timings", "Usage"),
+        "livethread.missed": ("ThreadReplaced",),
         "livethread.run_stream": ("RunStream",),
+        "livethread.states": ("ClientState",),
+        "livethread.told": ("Piece",),
     }.items()
     for name in names
 }

@@ -1,4 +1,4 @@
-"""The asyncio client: one WebSocket, many threads. The only I/O in this folder.
+"""The asyncio client: many threads over one connection, which comes back by itself when it is cut.
 
 ```python
 async with livethread.connect("ws://127.0.0.1:8000/v1/ws") as client:
@@ -11,42 +11,52 @@ async with livethread.connect("ws://127.0.0.1:8000/v1/ws") as client:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-import websockets
 from msgspec import Struct
-from websockets.asyncio.client import ClientConnection as Socket
-from websockets.typing import Subprotocol
 
+from livethread.backoff import Backoff
+from livethread.calls import Outcome
 from livethread.client_thread import ClientThread
-from livethread.codec import CODECS, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, Codec, Frame
-from livethread.connection import Answer, ClientConnection
-from livethread.errors import CommandError, ConnectError, ConnectionClosed, LivethreadError
+from livethread.codec import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from livethread.errors import CloseCode, CommandError, ConnectError, ConnectionClosed
+from livethread.lifeline import Lifeline
 from livethread.messages import (
     Command,
     Draft,
     Empty,
+    Event,
     Hello,
     HelloOk,
     Ping,
     Runs,
     RunsOk,
+    Subscribe,
+    ThreadChanged,
     ThreadCommand,
     ThreadCreate,
+    ThreadCreated,
+    ThreadGone,
     ThreadList,
     ThreadListOk,
     ThreadOk,
+    Watch,
 )
-from livethread.model import FRAME_BYTES, Run, Thread
+from livethread.model import Run, Thread
+from livethread.session import OpenSession, open_session
+from livethread.states import ClientState
+from livethread.thread_list import ThreadTable
 
 GOODBYE_SECONDS = 2.0
 """How long `Client.close` waits for runs to be cancelled that nobody reads any more."""
-LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
+Token = str | Callable[[], str | Awaitable[str | None] | None] | None
+"""A token, or what gives a fresh one for each session."""
 Ok = TypeVar("Ok", bound=Struct)
 T = TypeVar("T")
 
@@ -55,43 +65,59 @@ T = TypeVar("T")
 async def connect(
     url: str,
     *,
-    token: str | None = None,
+    token: Token = None,
     client: str = "livethread for Python",
     codec: Literal["msgpack", "json"] = "msgpack",
+    reconnect: bool | Backoff = True,
 ) -> AsyncIterator[Client]:
     """Connect to the server at ``url``, such as ``ws://127.0.0.1:8000/v1/ws``, and greet it.
 
     `ConnectError` where there is no server; `CommandError` ``unauthorized`` where it wants another token.
+    Afterwards, unless ``reconnect`` is False, a client whose connection is cut comes back by itself: see `Client`.
     Leaving the block cancels the runs whose streams were being read, and closes the connection.
     """
     subprotocol = {"msgpack": SUBPROTOCOL_MSGPACK, "json": SUBPROTOCOL_JSON}[codec]
-    connected = Client(await _open(url, subprotocol), CODECS[subprotocol])
+    backoff = (Backoff() if reconnect else None) if isinstance(reconnect, bool) else reconnect
+    connected = Client(partial(open_session, url, subprotocol), partial(_hello, token, client), backoff)
     try:
-        await connected.greet(token, client)
+        await connected.open()
         yield connected
     finally:
         await connected.close()
 
 
 class Client:
-    """One connection to a server; made by `connect`. Use it from any number of tasks of one event loop."""
+    """One connection to a server; made by `connect`. Use it from any number of tasks of one event loop.
 
-    def __init__(self, socket: Socket, codec: Codec) -> None:
-        self._socket = socket
-        self._connection = ClientConnection(codec)
-        self._waiting: dict[int, asyncio.Future[Struct | LivethreadError]] = {}
+    When the connection is cut, the client waits (full jitter, see `Backoff`), connects again, takes up every thread
+    that it follows where it was, and sends again what has no answer: commands simply take longer, streams go on,
+    copies are brought up to date, and a change that was sent is made once. Where the server says not to come back,
+    or the `Backoff` ends, everything that waits raises `ConnectionClosed`. `state` and `states` show all this.
+    """
+
+    def __init__(
+        self, open_session: OpenSession, hello: Callable[[], Awaitable[Hello]], backoff: Backoff | None
+    ) -> None:
+        self._lifeline = Lifeline(self, open_session, hello, backoff)
         self._threads: WeakValueDictionary[str, ClientThread] = WeakValueDictionary()
         self._attached: set[ClientThread] = set()
+        self._tables: set[ThreadTable] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._hello: HelloOk | None = None
-        self._lost: ConnectionClosed | None = None
-        self._reader = asyncio.create_task(self._read())
 
     @property
     def hello(self) -> HelloOk:
         """What the server said of itself: its version, models and limits, and who we are to it."""
-        assert self._hello is not None, "connect() greets before it gives the client away"
-        return self._hello
+        assert self._lifeline.hello is not None, "connect() greets before it gives the client away"
+        return self._lifeline.hello
+
+    @property
+    def state(self) -> ClientState:
+        """Whether there is a connection now."""
+        return self._lifeline.states.now
+
+    def states(self) -> AsyncIterator[ClientState]:
+        """The state now, then every other; ends when the client has closed."""
+        return self._lifeline.states.follow()
 
     async def create(self, *, messages: Iterable[Draft] = (), **fields: Any) -> ClientThread:
         """A new thread. Fields: ``thread`` (its id), ``model``, ``title``, ``sampling``, ``metadata``,
@@ -117,6 +143,22 @@ class Client:
             if cursor is None:
                 return
 
+    async def watch(self, page: int = 200) -> AsyncIterator[tuple[Thread, ...]]:
+        """All threads as they are now, newest change first, and again after every change of any of them."""
+        table = ThreadTable()
+        self._tables.add(table)
+        try:
+            await self.call(Watch(id=0), Empty)
+            while True:
+                if table.stale:
+                    table.clear()
+                    async for thread in self.threads(page):
+                        table.list(thread)
+                yield table.threads
+                await table.change()
+        finally:
+            self._tables.discard(table)
+
     async def runs(self) -> tuple[Run, ...]:
         """The runs of all threads: unfinished ones first."""
         return (await self.call(Runs(id=0), RunsOk)).runs
@@ -128,19 +170,9 @@ class Client:
     async def call(self, command: Command, ok: type[Ok]) -> Ok:
         """Send any command, its ``id`` aside, and wait for what it is answered with.
 
-        `CommandError` where the server refuses it, `ConnectionClosed` where the connection ends first.
+        `CommandError` where the server refuses it, `ConnectionClosed` where the client does not come back.
         """
-        if self._lost is not None:
-            raise ConnectionClosed(self._lost.code, self._lost.reason)
-        number, frame = self._connection.send(command)
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        try:
-            await self._send(frame)
-            outcome = await answer
-        finally:
-            del self._waiting[number]
-        if isinstance(outcome, LivethreadError):
-            raise outcome
+        outcome = await self._lifeline.call(command)
         if not isinstance(outcome, ok):
             raise TypeError(f"{type(command).__name__} is answered with {command.Ok.__name__}, not {ok.__name__}.")
         return outcome
@@ -149,23 +181,21 @@ class Client:
         """Cancel the runs whose streams were being read, and end the connection. Safe to call again."""
         for thread in tuple(self._attached):
             thread.abandon()
-        if self._tasks:
+        if self._tasks and self._lifeline.connected:
             await asyncio.wait(self._tasks, timeout=GOODBYE_SECONDS)
-        await self._socket.close()
-        await self._reader
+        await self._lifeline.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # For the threads of this client
 
-    async def greet(self, token: str | None, client: str) -> None:
-        """Say hello."""
-        self._hello = await self.call(Hello(id=0, token=token, client=client), HelloOk)
+    async def open(self) -> None:
+        """Connect and say hello; once."""
+        await self._lifeline.open()
 
     def adopt(self, value: Thread) -> ClientThread:
         """The thread that a reply held."""
         thread = self.thread(value.id)
-        if not thread.attached:
-            thread.value = value
+        thread.show(value)
         return thread
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -175,41 +205,43 @@ class Client:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _send(self, frame: Frame) -> None:
-        try:
-            await self._socket.send(frame)
-        except websockets.ConnectionClosed as error:
-            raise _closed(error) from None
+    # What the lifeline tells this client, in the order of the connection
 
-    async def _read(self) -> None:
-        lost = ConnectionClosed(1006, "the client stopped reading")
-        try:
-            while True:
-                self._take(await self._socket.recv())
-        except websockets.ConnectionClosed as error:
-            lost = _closed(error)
-        except LivethreadError as error:
-            lost = ConnectionClosed(1002, str(error))
-            await self._socket.close(1002, "the server broke the protocol")
-        finally:
-            self._lose(lost)
+    def returning(self) -> Iterable[Command]:
+        """What to say first in a new session: take up what is followed."""
+        if self._tables:
+            yield Watch(id=0)
+        for table in self._tables:
+            table.miss()
+        for thread in tuple(self._attached):
+            yield from thread.returning()
 
-    def _take(self, frame: Frame) -> None:
-        message = self._connection.receive(frame)
-        if isinstance(message, Answer):
-            self._settle(message.command, message.outcome)
-        elif message is not None and (thread := self._threads.get(message.thread)):
-            thread.take(message)
+    def take(self, event: Event) -> None:
+        """Pass an event on to those it is for."""
+        if isinstance(event, ThreadCreated | ThreadChanged | ThreadGone):
+            for table in self._tables:
+                table.take(event)
+        if isinstance(event, ThreadCreated | ThreadChanged):
+            return
+        if thread := self._threads.get(event.thread):
+            thread.take(event)
             self._note(thread)
 
-    def _settle(self, command: Command, outcome: Struct | CommandError) -> None:
-        thread = self._threads.get(command.thread) if isinstance(command, ThreadCommand) else None
-        if thread is not None and isinstance(outcome, Struct):
+    def settle(self, command: Command, outcome: Outcome) -> None:
+        """Tell a thread of what was answered, before any event behind the answer."""
+        if isinstance(command, ThreadCommand) and (thread := self._threads.get(command.thread)):
+            if isinstance(command, Subscribe) and command.since is not None and _later(outcome):
+                raise ConnectionClosed(CloseCode.RATE, str(outcome))  # come back when the server has room
             thread.settle(command, outcome)
             self._note(thread)
-        answer = self._waiting.get(command.id)
-        if answer is not None and not answer.done():
-            answer.set_result(outcome)
+
+    def lose(self, error: ConnectionClosed) -> None:
+        """Nothing more comes."""
+        for thread in self._attached:
+            thread.lose(error)
+        for table in self._tables:
+            table.end(error)
+        self._attached.clear()
 
     def _note(self, thread: ClientThread) -> None:
         """Hold on to threads that get events, and only to those."""
@@ -218,33 +250,16 @@ class Client:
         else:
             self._attached.discard(thread)
 
-    def _lose(self, error: ConnectionClosed) -> None:
-        self._lost = error
-        for answer in self._waiting.values():
-            if not answer.done():
-                answer.set_result(ConnectionClosed(error.code, error.reason))
-        for thread in self._attached:
-            thread.lose(error)
-        self._attached.clear()
+
+def _later(outcome: Outcome) -> bool:
+    return isinstance(outcome, CommandError) and outcome.retryable
 
 
-async def _open(url: str, subprotocol: str) -> Socket:
-    try:
-        socket = await websockets.connect(
-            url,
-            subprotocols=[Subprotocol(subprotocol)],
-            compression=None,
-            max_size=8 * FRAME_BYTES,  # what the server adds to the messages of one of our frames has to fit
-            proxy=None if urlsplit(url).hostname in LOCAL_HOSTS else True,
-        )
-    except (OSError, ValueError, websockets.WebSocketException) as error:
-        raise ConnectError(f"No livethread server can be reached at {url}: {error}.") from error
-    if socket.subprotocol != subprotocol:
-        await socket.close()
-        raise ConnectError(f"The server at {url} does not speak {subprotocol}. Is it a livethread server?")
-    return socket
-
-
-def _closed(error: websockets.ConnectionClosed) -> ConnectionClosed:
-    frame = error.rcvd or error.sent
-    return ConnectionClosed(frame.code, frame.reason) if frame else ConnectionClosed(1006, "it broke off")
+async def _hello(token: Token, client: str) -> Hello:
+    if token is not None and not isinstance(token, str):
+        try:
+            given = token()
+            token = await given if inspect.isawaitable(given) else given
+        except Exception as error:
+            raise ConnectError(f"There is no token to say hello with: {error or type(error).__name__}.") from error
+    return Hello(id=0, token=token, client=client)

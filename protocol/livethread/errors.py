@@ -7,6 +7,7 @@ LivethreadError
 ├── ProtocolError       the peer broke the rules of the conversation, such as a second reply
 ├── RunFailed           a run ended with an error: run, code, sentence
 ├── FellBehind          a reader of events took them too slowly and lost some
+├── TextReplaced        text that was given of a run is not its text any more: run, text
 ├── ConnectError        there is no livethread server to talk to at this address
 └── ConnectionClosed    the connection ended: close code and reason
 ```
@@ -129,6 +130,18 @@ class RunFailed(LivethreadError):  # noqa: N818 - the name says what happened
 
 class FellBehind(LivethreadError):  # noqa: N818
     """Events came faster than this reader took them; the client's copy of the thread is still right."""
+
+
+class TextReplaced(LivethreadError):  # noqa: N818
+    """The server was restarted, and the run came out differently from where its text had been kept.
+
+    ``text`` is what stands instead of all that was given before.
+    """
+
+    def __init__(self, run: str, text: str) -> None:
+        super().__init__(f"the text of run {run} is another now, since the server was restarted")
+        self.run = run
+        self.text = text
 
 
 class ConnectError(LivethreadError):

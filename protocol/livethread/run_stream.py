@@ -1,30 +1,34 @@
 """The text of one run, as it comes.
 
-A `RunStream` asks for its run when it is first iterated, and cancels it when the iteration stops early.
-This module must never know sockets or frames.
+A `RunStream` asks for its run when it is first iterated, and cancels it when the iteration stops early. It goes on
+over cuts of the connection. This module must never know sockets or frames.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
-from livethread.errors import LivethreadError, ProtocolError, RunFailed
-from livethread.messages import Cancel, CancelOk, Generate, GenerateOk, RunDelta, RunFinished
+from livethread.errors import LivethreadError, RunFailed, TextReplaced
+from livethread.messages import Cancel, CancelOk, Event, Generate, GenerateOk, RunDelta, RunFinished, RunRecovered
+from livethread.missed import ThreadReplaced, written_by
 from livethread.model import Message, Reason, Timings, Usage
+from livethread.told import Piece, Told
 
 if TYPE_CHECKING:
     from livethread.client_thread import ClientThread
 
 
 class RunStream:
-    """Iterate over it once for the pieces of text; or await `text` for all of it.
+    """Iterate over it once for the pieces of text; or await `text` for all of it; or iterate over `pieces`.
 
     Iterating raises `CommandError` where the run is refused, `RunFailed` where it ends with an error,
-    `ConnectionClosed` where the connection ends first. A run that somebody cancels just ends: see `reason`.
+    `ConnectionClosed` where the client does not come back, `TextReplaced` where the server came back with other
+    text than was given. A run that somebody cancels just ends: see `reason`.
     """
 
     def __init__(self, thread: ClientThread, run: str, request: Generate) -> None:
@@ -35,7 +39,13 @@ class RunStream:
         self._request = request
         self._asked: asyncio.Task[GenerateOk] | None = None
         self._abandoned = False
-        self._told = 0
+        self._told = Told(run)
+        self._before = ""
+
+    @property
+    def asked(self) -> bool:
+        """Whether the run was asked for: the iteration has begun."""
+        return self._asked is not None
 
     @property
     def message(self) -> Message | None:
@@ -57,12 +67,26 @@ class RunStream:
         """The run's milliseconds, once it is over."""
         return self.finished.timings if self.finished else None
 
-    def __aiter__(self) -> AsyncIterator[str]:
-        return self._pieces()
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """The pieces of text as they come."""
+        async with aclosing(self._pieces()) as pieces:
+            async for piece in pieces:
+                if piece.anew:
+                    raise TextReplaced(self.run, piece.text)
+                yield piece.text
+
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
+        """The pieces of text, of which one may stand for all before it, for readers who can take those back."""
+        async with aclosing(self._pieces()) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def text(self) -> str:
         """Everything the run generates, once it is over."""
-        return "".join([piece async for piece in self])
+        async with aclosing(self._pieces()) as pieces:
+            async for _ in pieces:
+                pass
+        return self._told.text
 
     async def cancel(self) -> CancelOk:
         """End the run; the iteration then ends by itself."""
@@ -74,7 +98,7 @@ class RunStream:
             self._abandoned = True
             self._thread.client.spawn(self._stop(self._asked))
 
-    async def _pieces(self) -> AsyncIterator[str]:
+    async def _pieces(self) -> AsyncGenerator[Piece, None]:
         if self._asked is not None:
             raise RuntimeError("A run is streamed only once. Ask the thread for another reply.")
         await self._thread.attach()
@@ -82,16 +106,18 @@ class RunStream:
             try:
                 await self._ask()
                 async for event in feed:
-                    if isinstance(event, RunFinished):
-                        self._finish(event)
+                    if (piece := self._piece(event)).text or piece.anew:
+                        yield piece
+                    if self.finished is not None:
+                        self._raise_failure(self.finished)
                         return
-                    if isinstance(event, RunDelta):
-                        yield self._piece(event)
             finally:
                 self.abandon()
         raise LivethreadError(f"Nothing more is told of run {self.run}: its thread was unsubscribed.")
 
     async def _ask(self) -> None:
+        if self._request.mode == "continue" and self._thread.last is not None:
+            self._before = self._thread.last.content
         self._asked = self._thread.client.spawn(self._thread.client.call(self._request, GenerateOk))
         try:
             self.accepted = await asyncio.shield(self._asked)
@@ -99,16 +125,56 @@ class RunStream:
             self._abandoned = True  # there is no run to cancel
             raise
 
-    def _piece(self, event: RunDelta) -> str:
-        if event.start != self._told:
-            raise ProtocolError(f"Run {self.run} went on at token {event.start} instead of {self._told}.")
-        self._told = event.to
-        return event.text
+    def _piece(self, event: Event) -> Piece:
+        match event:
+            case RunDelta():
+                return self._told.delta(event.start, event.to, event.text)
+            case RunRecovered():
+                return self._told.whole(event.to, event.text)
+            case ThreadReplaced():
+                return self._look_for(event)
+            case RunFinished():
+                self.finished = event
+                return self._ended(event.message)
+        return Piece("")
 
-    def _finish(self, event: RunFinished) -> None:
-        self.finished = event
-        if event.reason == "error":
-            error = event.error
+    def _look_for(self, event: ThreadReplaced) -> Piece:
+        """Find the run in a copy that replaced the one before. `LivethreadError` where it is not there any more."""
+        now = event.streaming
+        if now is not None and now.run == self.run:
+            return self._told.whole(now.to, now.text)
+        if self.accepted is None or self.accepted.version > event.value.version:
+            return Piece("")  # it was accepted after that
+        message = written_by(event.value, self.run)
+        if message is None:
+            raise LivethreadError(f"What became of run {self.run} is not known: its message is not in the thread now.")
+        if message.state in ("queued", "streaming") or not (message.reason and message.usage and message.timings):
+            return Piece("")  # it waits for its turn
+        return self._end(event, message, message.reason, message.usage, message.timings)
+
+    def _end(self, event: ThreadReplaced, message: Message, reason: Reason, usage: Usage, timings: Timings) -> Piece:
+        self.finished = RunFinished(
+            thread=event.thread,
+            seq=event.value.seq,
+            version=event.value.version,
+            run=self.run,
+            reason=reason,
+            message=message,
+            usage=usage,
+            timings=timings,
+            error=UNSET,
+        )
+        if not self._told.text and message.content.startswith(self._before):
+            return self._told.whole(usage.completion_tokens, message.content[len(self._before) :])
+        return self._ended(message)
+
+    def _ended(self, message: Message) -> Piece:
+        """The run is over; where no text came the message may be another run's, put back."""
+        return self._told.ended(message.content, self._before) if message.run == self.run else Piece("")
+
+    def _raise_failure(self, finished: RunFinished) -> None:
+        if finished.reason == "error":
+            error = finished.error
             if isinstance(error, UnsetType):
                 raise RunFailed(self.run, "internal", "The server did not say why.")
             raise RunFailed(self.run, error.code, error.message)

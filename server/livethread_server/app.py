@@ -17,6 +17,7 @@ from starlette.routing import WebSocketRoute
 from livethread.errors import CloseCode
 from livethread.messages import Limits
 from livethread.model import FRAME_BYTES, MESSAGE_BYTES
+from livethread_server import journal
 from livethread_server.acceptance import Acceptance
 from livethread_server.access import AccessControl, AsgiApp
 from livethread_server.attendance import Attendance
@@ -27,11 +28,13 @@ from livethread_server.engine.engine import Engine
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.wire import Configure
 from livethread_server.findings import Findings
+from livethread_server.gauges import Gauges
 from livethread_server.history import HistoryBounds
-from livethread_server.http import http_routes
-from livethread_server.hub import Hub
+from livethread_server.http import http_routes, metrics_route
+from livethread_server.hub import Hub, each
 from livethread_server.lanes import Lanes
 from livethread_server.listening import Listening
+from livethread_server.metrics import Metrics
 from livethread_server.models import ModelFile
 from livethread_server.prompter import Prompter
 from livethread_server.recovery import Recovery
@@ -57,6 +60,7 @@ class App:
     def __init__(self, settings: Settings, model: ModelFile, vocabulary: Vocabulary, tiers: Tiers) -> None:
         self.model = model.name
         context = min(settings.context, vocabulary.trained_context)
+        version, instance = importlib.metadata.version("livethread"), new_id("i")
         self._vocabulary = vocabulary
         self._gate = Gate(authenticator(settings))
         self._resumes = settings.on_restart == "resume"
@@ -68,7 +72,7 @@ class App:
         history = HistoryBounds(settings.history_events, settings.history_bytes)
         hub, lanes = Hub(), Lanes(self._store, settings.loaded_threads, history)
         prompter = Prompter(model.name, vocabulary, self._grammars, context, settings.system_prompt)
-        self._runs = Runs(self._store, lanes, hub, self._engine, prompter, instance=new_id("i"))
+        self._runs = Runs(self._store, lanes, hub, self._engine, prompter, instance)
         residencies = Residencies(hub)
         self._contexts = Contexts(lanes, hub, self._engine, prompter, residencies)
         self._recovery = Recovery(self._store, lanes, self._runs, prompter)
@@ -76,7 +80,6 @@ class App:
         self._findings = Findings(self._store, lanes, self._engine, residencies)
         self._engine.on_moved = self._findings.moved
         self._watching = Watching(self._store, lanes, hub, residencies, lanes.readers)
-        hub.on_event = self._watching.heard
         listening = Listening(
             store=self._store,
             lanes=lanes,
@@ -95,6 +98,7 @@ class App:
             residencies=residencies,
             listening=listening,
             watching=self._watching,
+            most=settings.threads_per_principal,
         )
         service = Service(
             store=self._store,
@@ -106,14 +110,20 @@ class App:
             residencies=residencies,
             gate=self._gate,
             sharing=Sharing(self._store, lanes, hub, self._gate, listening, settings.shares),
-            identity=("livethread", importlib.metadata.version("livethread")),
+            identity=("livethread", version),
             limits=_limits(settings, context),
             threads=threads,
             listening=listening,
         )
         self.bounds = settings.bounds
         self._door = WebSocketDoor(service, self.bounds, hello_required=self._gate.required)
-        routes = [WebSocketRoute("/v1/ws", self._door.serve), *http_routes(service, webclient_folder())]
+        metrics = Metrics(Gauges(self._door, hub, self._runs, self._engine), version=version, instance=instance)
+        hub.on_event = each((self._watching.heard, metrics.saw, journal.write))
+        routes = [
+            WebSocketRoute("/v1/ws", self._door.serve),
+            metrics_route(service, metrics),
+            *http_routes(service, webclient_folder()),
+        ]
         self.asgi: AsgiApp = AccessControl(Starlette(routes=routes), settings.hosts, settings.origins)
 
     async def start(self) -> None:

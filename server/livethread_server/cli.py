@@ -18,12 +18,15 @@ from typing import Annotated
 import typer
 import uvicorn
 import uvloop
+from msgspec import structs
 
 from livethread.errors import LivethreadError
-from livethread_server import options
+from livethread_server import logs, options
 from livethread_server.app import App
 from livethread_server.auth.keys import ALGORITHMS
 from livethread_server.cache_cli import cache
+from livethread_server.chat_cli import chat
+from livethread_server.descriptors import room_for
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
 from livethread_server.serving import Server
 from livethread_server.settings import Settings, SettingsError, byte_size, names_of
@@ -48,6 +51,7 @@ cli = typer.Typer(
 )
 cli.add_typer(cache, name="cache")
 cli.add_typer(token, name="token")
+cli.command()(chat)
 
 
 @cli.callback()
@@ -108,10 +112,6 @@ def serve(
     queued_runs: options.QueuedRuns = 64,
     subscriptions: options.Subscriptions = 256,
     outbox_bytes: options.OutboxBytes = 1 << 20,
-    on_restart: options.OnRestartChoice = "resume",
-    drain: options.Drain = 20.0,
-    history_events: options.HistoryEvents = 128,
-    history_bytes: options.HistoryBytes = 1 << 16,
     sockets: options.Sockets = 10_000,
     sessions_per_principal: options.SessionsPerPrincipal = 10_000,
     head_bytes: options.HeadBytes = 32 << 10,
@@ -126,6 +126,11 @@ def serve(
     message_rate: options.MessageRate = 200.0,
     message_burst: options.MessageBurst = 2000,
     loaded_threads: options.LoadedThreads = 1024,
+    threads_per_principal: options.ThreadsPerPrincipal = 10_000,
+    on_restart: options.OnRestartChoice = "resume",
+    drain: options.Drain = 20.0,
+    history_events: options.HistoryEvents = 128,
+    history_bytes: options.HistoryBytes = 1 << 16,
     allow_host: options.AllowHost = None,
     allow_origin: options.AllowOrigin = None,
     auth: options.Auth = "none",
@@ -138,11 +143,12 @@ def serve(
     jwt_leeway: options.JwtLeeway = 30.0,
     shares: options.Shares = 256,
     log_level: options.LogLevel = "info",
+    log_format: options.LogFormatName = "text",
 ) -> None:
     """Serve threads on a WebSocket, and the web client beside it."""
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # At debug level the WebSocket library tells whole handshakes and frames, tokens and texts among them.
-    logging.getLogger("uvicorn.error").setLevel(logging.INFO)
+    logs.configure(log_level, log_format)
+    # At info it logs whole URLs, at debug level whole handshakes and frames, tokens and texts among them.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         settings = Settings(
             host=host,
@@ -170,10 +176,6 @@ def serve(
             queued_runs=queued_runs,
             subscriptions=subscriptions,
             outbox_bytes=outbox_bytes,
-            on_restart=on_restart,
-            drain=drain,
-            history_events=history_events,
-            history_bytes=history_bytes,
             sockets=sockets,
             sessions_per_principal=sessions_per_principal,
             head_bytes=head_bytes,
@@ -188,6 +190,11 @@ def serve(
             message_rate=message_rate,
             message_burst=message_burst,
             loaded_threads=loaded_threads,
+            threads_per_principal=threads_per_principal,
+            on_restart=on_restart,
+            drain=drain,
+            history_events=history_events,
+            history_bytes=history_bytes,
             allow_hosts=tuple(allow_host or ()),
             allow_origins=tuple(allow_origin or ()),
             auth=auth,
@@ -240,7 +247,7 @@ def _uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        **protocols(app.bounds),
+        **protocols(structs.replace(app.bounds, sockets=room_for(app.bounds.sockets))),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from livethread_server.worker.chunk import FIXED_SIZE, BadChunk, Head, head_size, unpack_head
-from livethread_server.worker.shelf import Shelf, key_in
+from livethread_server.worker.shelf import TEMPORARY, Shelf, key_in
 
 
 class Found(Struct, frozen=True):
@@ -51,6 +51,7 @@ class DiskCache:
         holders = self._holders()
         found = sorted(self._found(), key=lambda one: one.used_at)
         gone = [one for one in found if one.head is None or one.head.name not in holders]
+        self._sweep()
         if size is not None:
             left = [one for one in found if one.head is not None and one.head.name in holders]
             bytes_left = sum(one.size for one in left)
@@ -68,6 +69,7 @@ class DiskCache:
         found = list(self._found())
         if not found:
             return 0, 0
+        self._sweep()
         shelf, bad = Shelf(self._folder, key=key_in(self._folder), durable=True), 0
         for one in found:
             try:
@@ -85,9 +87,14 @@ class DiskCache:
     def _found(self) -> Iterator[Found]:
         folder = self._folder / "chunks"
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.is_file() and not path.is_symlink():
+            if path.is_file() and not path.is_symlink() and path.suffix != TEMPORARY:
                 about = path.stat()
                 yield Found(path, _head_of(path, about.st_size), about.st_size, about.st_mtime)
+
+    def _sweep(self) -> None:
+        """Remove what a death left half written: that is no damage."""
+        for path in self._folder.glob(f"*/*{TEMPORARY}"):
+            path.unlink(missing_ok=True)
 
     def _threads(self) -> int:
         return sum(1 for _ in self._notes())

@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 from livethread.errors import CommandError
 from livethread_server.auth.gate import Gate
+from livethread_server.metrics import CONTENT_TYPE, Metrics
 from livethread_server.service import Service
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -52,6 +53,19 @@ def _bearer(request: Request) -> str | None:
     given = request.headers.getlist("authorization")
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+def metrics_route(service: Service, metrics: Metrics) -> Route:
+    """``GET /metrics``; the engine's figures are left out while it cannot be asked."""
+
+    async def page(request: Request) -> Response:
+        try:
+            engine = await service.stats()
+        except CommandError:
+            engine = None
+        return Response(metrics.page(engine), media_type=CONTENT_TYPE)
+
+    return Route("/metrics", guarded(service.gate, page))
 
 
 def http_routes(service: Service, webclient: Path | None) -> list[BaseRoute]:

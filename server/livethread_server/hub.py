@@ -39,14 +39,25 @@ def _ignore(event: Event) -> None:
     """Nobody listens to everything."""
 
 
+def each(listeners: Iterable[Callable[[Event], None]]) -> Callable[[Event], None]:
+    """All of these listeners as one."""
+    all_of_them = tuple(listeners)
+
+    def heard(event: Event) -> None:
+        for listener in all_of_them:
+            listener(event)
+
+    return heard
+
+
 class Hub:
     """Which outboxes want the events of which thread. Assign ``on_event`` to hear of all that is published."""
 
     def __init__(self) -> None:
         self._outboxes: dict[str, dict[Outbox, None]] = {}
         self._threads: dict[Outbox, set[str]] = {}
-        self.on_event: Callable[[Event], None] = _ignore
         self._pauses: dict[str, _Pause] = {}
+        self.on_event: Callable[[Event], None] = _ignore
 
     def add(self, thread: str, outbox: Outbox) -> None:
         """From now on ``outbox`` gets the events of ``thread``, and nothing that was published before. Adding twice is
@@ -81,6 +92,11 @@ class Hub:
         """The threads whose events ``outbox`` gets."""
         return frozenset(self._threads.get(outbox, ()))
 
+    @property
+    def subscriptions(self) -> int:
+        """How many there are, of all outboxes to all threads."""
+        return sum(map(len, self._outboxes.values()))
+
     def heard(self, thread: str) -> bool:
         """Whether anybody gets the events of ``thread``."""
         return thread in self._outboxes
@@ -96,14 +112,25 @@ class Hub:
             self._pace(event, seconds)
         else:
             self.flush(event.thread)
-            self._send(event)
+            self._tell_all(event)
+
+    def tell(self, event: Event, outboxes: Iterable[Outbox]) -> None:
+        """Offer ``event`` to these outboxes, whether they subscribe to its thread or not."""
+        frames: dict[str, Frame] = {}
+        delta = event if isinstance(event, RunDelta) else None
+        for outbox in outboxes:
+            codec = outbox.codec
+            frame = frames.get(codec.subprotocol)
+            if frame is None:
+                frame = frames[codec.subprotocol] = codec.encode(event)
+            outbox.offer(frame, delta)
 
     def flush(self, thread: str) -> None:
         """Offer what waits of a thread. To be called before a subscriber is told a snapshot, which holds all of it."""
         pause = self._pauses.get(thread)
         if pause is not None and pause.deltas:
             deltas, pause.deltas = pause.deltas, []
-            self._send(joined(deltas))
+            self._tell_all(joined(deltas))
 
     def _pace(self, delta: RunDelta, seconds: float) -> None:
         pause = self._pauses.get(delta.thread)
@@ -113,7 +140,7 @@ class Hub:
             pause.deltas.append(delta)
             return
         self.flush(delta.thread)
-        self._send(delta)  # the first token of a run, or the first after a silence
+        self._tell_all(delta)  # the first token of a run, or the first after a silence
 
     def _tick(self, thread: str) -> None:
         pause = self._pauses[thread]
@@ -131,19 +158,8 @@ class Hub:
         if pause is not None:
             pause.timer.cancel()
 
-    def _send(self, event: Event) -> None:
+    def _tell_all(self, event: Event) -> None:
         self.tell(event, self._outboxes[event.thread])
-
-    def tell(self, event: Event, outboxes: Iterable[Outbox]) -> None:
-        """Offer ``event`` to these outboxes, whether they subscribe to its thread or not."""
-        frames: dict[str, Frame] = {}
-        delta = event if isinstance(event, RunDelta) else None
-        for outbox in outboxes:
-            codec = outbox.codec
-            frame = frames.get(codec.subprotocol)
-            if frame is None:
-                frame = frames[codec.subprotocol] = codec.encode(event)
-            outbox.offer(frame, delta)
 
     def _forget(self, thread: str, outbox: Outbox) -> None:
         threads = self._threads.get(outbox, set())

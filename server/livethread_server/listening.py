@@ -58,9 +58,9 @@ class Listening:
             ok = None
             if command.since is not None:
                 ok = await rest(self._store, lane, command.since, session.outbox.codec)
-            # Who is subscribed already has the text so far before a snapshot says that it has.
+            # Nothing is awaited from here on, so that no event falls between the snapshot and the rest. Who subscribes
+            # already is told all the text so far before a reply says that it holds it.
             self._hub.flush(lane.id)
-            # Nothing is awaited from here on, so that no event falls between the snapshot and the rest.
             answer(ok or self._whole(lane))
             if not session.ended:
                 self._hub.add(lane.id, session.outbox)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from livethread_server.engine.wire import Layout
+from livethread_server.logs import LogFormat
 from livethread_server.settings import AuthMode, OnRestart
 
 
@@ -97,20 +98,6 @@ OutboxBytes = Annotated[
         help="Bytes that may wait for one reader until it is closed.",
     ),
 ]
-OnRestartChoice = Annotated[
-    OnRestart,
-    _option("on-restart", help="Runs that a crash left behind: go on with them, or keep the text they have."),
-]
-Drain = Annotated[
-    float, _option("drain", min=0, max=86_400, help="Seconds that runs may take to finish after SIGTERM.")
-]
-HistoryEvents = Annotated[
-    int,
-    _option("history-events", min=0, max=512, help="A thread's newest events in memory, for those who come back."),
-]
-HistoryBytes = Annotated[
-    int, _option("history-bytes", min=0, max=1 << 20, help="Bytes of them, for each thread in use.")
-]
 Sockets = Annotated[
     int,
     _option("sockets", min=1, max=1_000_000, help="Connections that may be open at once; more get status 503."),
@@ -181,10 +168,28 @@ LoadedThreads = Annotated[
         "loaded-threads", min=1, max=1_000_000, help="Threads whose messages are kept in memory while nobody uses them."
     ),
 ]
+ThreadsPerPrincipal = Annotated[
+    int, _option("threads-per-principal", min=1, max=1 << 31, help="Threads that one principal may own.")
+]
+OnRestartChoice = Annotated[
+    OnRestart,
+    _option("on-restart", help="Runs that a crash left behind: go on with them, or keep the text they have."),
+]
+Drain = Annotated[
+    float, _option("drain", min=0, max=86_400, help="Seconds that runs may take to finish after SIGTERM.")
+]
+HistoryEvents = Annotated[
+    int,
+    _option("history-events", min=0, max=512, help="A thread's newest events in memory, for those who come back."),
+]
+HistoryBytes = Annotated[
+    int, _option("history-bytes", min=0, max=1 << 20, help="Bytes of them, for each thread in use.")
+]
 AllowHost = Annotated[list[str] | None, _option("allow-host", help="Another Host name to answer to. May be repeated.")]
 AllowOrigin = Annotated[
     list[str] | None, _option("allow-origin", help="Another Origin of pages to allow. May be repeated.")
 ]
+LogFormatName = Annotated[LogFormat, _option("log-format", help="Log lines for people, or in JSON for machines.")]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], _option("log-level", help="What is logged.")]
 Auth = Annotated[AuthMode, _option("auth", help="How clients prove who they are; 'none' is for loopback only.")]
 AuthTokens = Annotated[

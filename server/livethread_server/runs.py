@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -97,6 +98,11 @@ class Runs:
         for run in self._live.values():
             if run.session == session and run.cancel_with_session:
                 asyncio.get_running_loop().call_later(DISCONNECT_SECONDS, self.end_soon, run, "cancelled")
+
+    def by_state(self) -> dict[str, int]:
+        """How many there are, by state."""
+        states = Counter(run.state for run in self._live.values())
+        return {state: states[state] for state in ("queued", "running")}
 
     def waiting(self) -> int:
         """How many runs wait for others to end."""

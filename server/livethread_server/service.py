@@ -124,7 +124,11 @@ class Service:
     async def carry_out(self, session: Session, command: Command, answer: Answer) -> None:
         """Do what an announced command asks for; `CommandError` where that cannot be."""
         self.gate.enter(session)
-        await self._handlers[type(command)](session, command, answer)
+        handler = self._handlers.get(type(command))
+        if handler is None:
+            kind = command.__struct_config__.tag
+            raise CommandError(ErrorCode.UNSUPPORTED, f"This server does not carry out {kind!r}. Do without it.")
+        await handler(session, command, answer)
 
     def leave(self, session: Session) -> None:
         """The session ended: nothing more goes to it, and its runs may end with it."""

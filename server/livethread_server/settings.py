@@ -64,10 +64,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     queued_runs: int
     subscriptions: int
     outbox_bytes: int
-    on_restart: OnRestart
-    drain: float
-    history_events: int
-    history_bytes: int
     sockets: int
     sessions_per_principal: int
     head_bytes: int
@@ -82,6 +78,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     message_rate: float
     message_burst: int
     loaded_threads: int
+    threads_per_principal: int
+    on_restart: OnRestart
+    drain: float
+    history_events: int
+    history_bytes: int
     allow_hosts: tuple[str, ...]
     allow_origins: tuple[str, ...]
     auth: AuthMode

@@ -6,12 +6,13 @@ never know who listens to a thread, or what its runs say.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from livethread import messages as wire
 from livethread.errors import CommandError, ErrorCode
 from livethread.messages import Empty
-from livethread.model import Sampling
+from livethread.model import Sampling, Thread
 from livethread_server.acceptance import Answer
 from livethread_server.contexts import Contexts
 from livethread_server.lanes import Lanes
@@ -20,7 +21,7 @@ from livethread_server.new_threads import drafted, forked, new_thread, turns_to_
 from livethread_server.prompter import Prompter
 from livethread_server.runs import Runs
 from livethread_server.session import Session
-from livethread_server.store.base import BadCursor, Store, Taken
+from livethread_server.store.base import BadCursor, Store, Taken, Turn
 from livethread_server.threads import Residencies, excerpt, fitting, run_snapshot, snapshot
 from livethread_server.transaction import given
 from livethread_server.watching import Watching
@@ -40,6 +41,7 @@ class ThreadCommands:
         residencies: Residencies,
         listening: Listening,
         watching: Watching,
+        most: int,
     ) -> None:
         self._store = store
         self._lanes = lanes
@@ -49,6 +51,7 @@ class ThreadCommands:
         self._residencies = residencies
         self._listening = listening
         self._watching = watching
+        self._most = most
 
     async def create(self, session: Session, command: wire.ThreadCreate, answer: Answer) -> None:
         """Make a thread, or get the one that is there where that is asked for."""
@@ -58,9 +61,7 @@ class ThreadCommands:
         thread = new_thread(session.principal, command, self._prompter.model)
         turns = drafted(with_system_prompt(command.messages, self._prompter.system_prompt), session.principal)
         try:
-            await self._store.create(thread, turns)
-            self._contexts.created(thread)
-            self._watching.created(thread.id)
+            await self._keep(thread, turns)
         except Taken:
             if command.if_exists == "error":
                 raise _taken(thread.id, "thread") from None
@@ -125,13 +126,25 @@ class ThreadCommands:
             turns = turns_to_fork(lane, command.at)
             thread = forked(lane.thread, turns, session.principal, command)
             try:
-                await self._store.create(thread, turns)
+                await self._keep(thread, turns)
             except Taken:
                 raise _taken(thread.id, "new_thread") from None
-            self._contexts.created(thread)
-            self._watching.created(thread.id)
             shown, _ = snapshot(self._residencies.shown(thread), turns)
             answer(wire.ThreadOk(shown))
+
+    async def _keep(self, thread: Thread, turns: Sequence[Turn]) -> None:
+        """Store a new thread. `Taken` where its id is in use, `CommandError` where its owner has too many already."""
+        if await self._store.count(thread.owner) >= self._most:
+            if await self._store.known((thread.id,)):
+                raise Taken(f"There is a thread {thread.id!r} already.")
+            raise CommandError(
+                ErrorCode.RATE_LIMITED,
+                f"You have {self._most} threads, as many as you may. Delete one first.",
+                threads=self._most,
+            )
+        await self._store.create(thread, turns)
+        self._contexts.created(thread)
+        self._watching.created(thread.id)
 
     def _changed_fields(self, command: wire.ThreadUpdate) -> dict[str, Any]:
         """What an update changes, with what null stands for filled in."""

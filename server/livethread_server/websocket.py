@@ -15,12 +15,13 @@ from typing import Protocol
 from msgspec import Struct
 from starlette.websockets import WebSocket
 
-from livethread.codec import CODECS, SUBPROTOCOL_JSON, Frame
+from livethread.codec import CODECS, SUBPROTOCOL_JSON, Codec, Frame
 from livethread.connection import ServerConnection
 from livethread.errors import CloseCode, CommandError, ErrorCode, FrameError
 from livethread.messages import Cancel, Command, Empty, Hello, Ping
 from livethread_server.bounds import Bounds
 from livethread_server.bucket import Bucket
+from livethread_server.logs import bound
 from livethread_server.ordering import Ordering
 from livethread_server.outbox import Outbox
 from livethread_server.service import Service
@@ -28,14 +29,14 @@ from livethread_server.session import Session
 
 log = logging.getLogger(__name__)
 
-CLOSED_AT_ONCE, CLOSING_BATCHES = 50, 40
-"""How many sockets are closed in one batch at least, and in how many batches all of them at most."""
 TOKEN_PREFIX = "livethread.token."
 """What a subprotocol begins with that brings a token: the one header that a browser lets its pages set."""
 HELLO_TRIES = 3
 """How many hellos may be refused until the session is closed."""
 PIECE_BYTES = 64 << 10
 """How much is given to the socket at once, as long as it has room."""
+CLOSED_AT_ONCE, CLOSING_BATCHES = 50, 40
+"""How many sockets are closed in one batch at least, and in how many batches all of them at most."""
 
 
 class Socket(Protocol):
@@ -73,12 +74,19 @@ class WebSocketDoor:
         codec = CODECS[asked[0] if asked else SUBPROTOCOL_JSON]
         await websocket.accept(subprotocol=asked[0] if asked else None)
         session = Session(Outbox(codec, self.bounds.outbox_bytes))
+        with bound(session=session.id):
+            await self._converse(session, codec, websocket)
+
+    async def _converse(self, session: Session, codec: Codec, websocket: WebSocket) -> None:
+        log.info("session begins")
         gone = self._open[session.outbox] = asyncio.Event()
         try:
             await self._let_in(session, websocket)
             connection = ServerConnection(codec, hello_required=self.needs_hello(session))
             await _Conversation(self, session, connection, websocket.scope["state"]["socket"]).run(websocket)
         finally:
+            code, _ = session.outbox.closed or (CloseCode.GOING_AWAY, "")
+            log.info("session of %s ends with %d", session.principal.id, code)
             del self._open[session.outbox]
             gone.set()
             self._leave(session)
@@ -93,6 +101,16 @@ class WebSocketDoor:
             await self.service.gate.admit(session, tokens[0].removeprefix(TOKEN_PREFIX))
         except CommandError as error:
             session.outbox.close(CloseCode.UNAUTHORIZED, error.message)
+
+    @property
+    def sessions(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait to be written, of all sessions."""
+        return sum(outbox.waiting_bytes for outbox in self._open)
 
     async def close_all(self, code: CloseCode, reason: str, pause: float = 0.0) -> None:
         """Close every socket after what waits for it was sent, and wait for that. ``pause`` seconds lie between one

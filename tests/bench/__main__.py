@@ -32,6 +32,7 @@ from tests.bench import (
     kill_server,
     kill_worker,
     long_prompt,
+    peer,
     reconnect,
     report,
     restart,
@@ -45,7 +46,7 @@ ENGINE = (throughput, first_token, long_prompt)
 MEMORY = (ahead, revisit, restart, churn, disk, crowd, equal)
 DEATHS = (kill_worker, kill_server)
 DOOR = (idle_sessions, fan_out, reconnect)
-MEASURED = (*ENGINE, *MEMORY, *DOOR, *DEATHS)
+MEASURED = (*ENGINE, *MEMORY, *DOOR, *DEATHS, peer)
 GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*MEASURED, settle))
 USUAL = tuple(name for module in MEASURED for name in module.NAMES)
 NAMES = (*USUAL, *settle.NAMES)

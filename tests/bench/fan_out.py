@@ -1,6 +1,7 @@
 """A crowd that reads one streaming thread, and a reader in it that stops.
 
-A delta's age is taken from when its first token left the engine process, noted by the server, to when its frame came.
+A delta's age is taken from when its first token left the engine process, noted by the server, to when the frame came
+in.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ THREAD = "crowded"
 
 
 class Crowd(Struct, frozen=True, kw_only=True):
-    """What a crowd heard of a run: the ages of all deltas in milliseconds, how many tokens at which rate,
-    and how many readers heard all of them. ``freed`` is after how many seconds the server let go of the reader that
-    stopped.
+    """What a crowd heard of a run: the ages of all deltas in milliseconds, how many tokens there were and at which
+    rate, and how many readers heard all of them. ``freed`` is after how many seconds the server let go of the reader
+    that stopped.
     """
 
     ages: list[float]

@@ -80,7 +80,10 @@ class Reader:
         self._rest = data[start:]
 
     def _write(self, opcode: Opcode, data: bytes) -> None:
-        self.raw.send(Frame(opcode, data).serialize(mask=True))
+        try:
+            self.raw.send(Frame(opcode, data).serialize(mask=True))
+        except ConnectionError:
+            self.closed = True
 
 
 class Readers:
@@ -102,6 +105,7 @@ class Readers:
         while len(opened) < count:
             raws = [self._begin() for _ in range(min(AT_ONCE, count - len(opened)))]
             opened += [self._finish(raw) for raw in raws]
+            self.listen(0.0)  # those that are open are asked for signs of life
         return opened
 
     def sleep(self, reader: Reader) -> None:

@@ -91,7 +91,7 @@ class _Chunks:
         self._starts = range(0, LENGTH, size)
         self._heads = self._chain()
         self._key = key_in(folder)
-        self._shelf = Shelf(folder, key=None, durable=True)
+        self._shelf = Shelf(folder, key=self._key, durable=True)
         self._rows: list[Bytes] = []
         self._buffer = np.empty(size * self._parsed.shape.width + TAG_SIZE, np.uint8)
         self._target = np.empty(state_size(self._parsed.shape, self._parsed.streams, LENGTH), np.uint8)

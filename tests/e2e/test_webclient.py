@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import itertools
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from tests.browser import (
+    ENDLESS,
+    SHORT,
+    NewPage,
+    act,
+    item,
+    letters,
+    messages,
+    open_thread,
+    say,
+    states,
+    streams,
+    tab_to,
+    text_of,
+    thread_with,
+)
 from tests.serving import ServerProcess
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-PATIENCE_MS = 60_000
-"""Long, because a machine may be busy with other engines; it costs nothing where all is well."""
-SHORT = {"max_tokens": 12, "temperature": 0}
-ENDLESS = {"max_tokens": 1200, "temperature": 0, "logit_bias": {"0": -1000, "2": -1000}}
-"""A reply that no end-of-turn token ends: it runs until somebody stops it."""
-
-CREATE = """async ([id, sampling, messages, title]) => {
-  const socket = new WebSocket(`ws://${location.host}/v1/ws`, "livethread.v1.json");
-  await new Promise((resolve) => (socket.onopen = resolve));
-  const answered = new Promise((resolve) => (socket.onmessage = ({ data }) => resolve(JSON.parse(data))));
-  socket.send(JSON.stringify({ type: "thread.create", id: 1, thread: id, sampling, messages, title }));
-  const reply = await answered;
-  socket.close();
-  if (reply.error) throw new Error(reply.error.message);
-}"""
 
 WATCH_GROWTH = """() => {
   window.grown = [];
@@ -48,115 +35,6 @@ WATCH_GROWTH = """() => {
   new MutationObserver(look).observe(document.body, { childList: true, characterData: true, subtree: true });
 }"""
 """Notes each text that a streaming reply had."""
-
-NewPage = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "These tests need a browser. On Debian: apt-get install chromium."
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def complaints() -> list[str]:
-    """What the pages of a test complained about. A test that expects complaints clears it."""
-    return []
-
-
-@pytest.fixture
-def new_page(browser: Browser, server: ServerProcess, complaints: list[str]) -> Iterator[NewPage]:
-    """Open the client in a browser profile of its own; afterwards nobody may have complained."""
-    contexts: list[BrowserContext] = []
-
-    def open_page(width: int = 1280, height: int = 800, **options: Any) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        context.set_default_timeout(PATIENCE_MS)
-        page = context.new_page()
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.add_init_script(
-            "document.addEventListener('securitypolicyviolation', (e) => console.error('CSP', e.violatedDirective))"
-        )
-        page.goto(server.url)
-        expect(page.get_by_test_id("composer")).to_be_visible()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-@pytest.fixture
-def page(new_page: NewPage) -> Page:
-    return new_page()
-
-
-# What the tests say
-
-
-def thread_with(page: Page, thread: str, sampling: dict[str, Any], *turns: str, title: str | None = None) -> None:
-    """Make a thread of user and assistant turns behind the client's back, and open it."""
-    roles = ("user", "assistant")
-    messages = [{"role": roles[index % 2], "content": turn} for index, turn in enumerate(turns)]
-    page.evaluate(CREATE, [thread, sampling, messages, title or thread])
-    open_thread(page, thread)
-    expect(page.get_by_test_id("title")).to_have_text(title or thread)
-
-
-def open_thread(page: Page, thread: str) -> None:
-    page.evaluate("thread => { location.hash = `#/t/${thread}` }", thread)
-    expect(page.get_by_test_id("residency")).to_be_visible()
-
-
-def say(page: Page, text: str) -> None:
-    page.get_by_test_id("composer").fill(text)
-    page.get_by_test_id("send").click()
-
-
-def messages(page: Page, role: str | None = None) -> Locator:
-    return page.locator(f'[data-testid="message"][data-role="{role}"]' if role else '[data-testid="message"]')
-
-
-def states(page: Page, *wanted: str) -> None:
-    """Wait until the messages are in these states, from the first to the last."""
-    page.wait_for_function(
-        "wanted => JSON.stringify([...document.querySelectorAll('[data-testid=message]')]"
-        ".map(one => one.dataset.state)) === JSON.stringify(wanted)",
-        arg=list(wanted),
-    )
-
-
-def text_of(message: Locator) -> str:
-    return message.locator(".message-text").inner_text()
-
-
-def letters(text: str) -> str:
-    """The text without its spaces and marks, which Markdown may still change."""
-    return re.sub(r"\W", "", text)
-
-
-def streams(page: Page) -> Locator:
-    """Wait until the last message is being written and some of its text is there."""
-    message = page.locator('[data-testid="message"][data-state="streaming"]')
-    expect(message.locator(".message-text")).to_have_text(re.compile(r"\w{3}"))
-    return message
-
-
-def act(message: Locator, name: str) -> None:
-    message.hover()
-    message.get_by_test_id(f"message-{name}").click()
-
-
-def item(page: Page, thread: str) -> Locator:
-    return page.locator(f'[data-testid="thread-item"][data-thread-id="{thread}"]')
 
 
 # Talking
@@ -493,11 +371,68 @@ def test_what_the_model_says_never_runs(page: Page) -> None:
     assert page.evaluate("window.ran") is None
 
 
+ATTACKS = (
+    "<svg onload=window.ran=1></svg>",
+    '<iframe srcdoc="<script>parent.ran=1</script>"></iframe>',
+    "<details open ontoggle=window.ran=1><summary>x</summary></details>",
+    "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=x onerror=window.ran=1&gt;'>",
+    "<style>@import '//example.org/x.css'</style><base href=//example.org><meta http-equiv=refresh content='0;//x'>",
+    "<form action=javascript:window.ran=1><button>x</button></form>",
+    "<javascript:window.ran=1>",
+    "[x](JaVaScRiPt:window.ran=1) [x](java\tscript:window.ran=1) [x](&#106;avascript:window.ran=1)",
+    "[x](data:text/html,<script>window.ran=1</script>) [x](vbscript:x) [x](//example.org) [x](/v1/ws)",
+    "[x][y]\n\n[y]: javascript:window.ran=1 'title'",
+    "[x](https://example.org '\" onmouseover=\"window.ran=1')",
+    '![" onerror="window.ran=1](https://example.org/x.png)',
+    '```"><img src=x onerror=window.ran=1>\n<img src=x onerror=window.ran=1>\n```',
+    '| <img src=x onerror=window.ran=1> |\n|:-"onload=x-:|\n| <script>window.ran=1</script> |',
+    "# <img src=x onerror=window.ran=1>\n\n- [ ] <input autofocus onfocus=window.ran=1>",
+    '`<img src=x onerror=window.ran=1>` <https://example.org/"onclick=window.ran=1>',
+)
+
+HARMFUL = """() => [...document.querySelectorAll('[data-testid=message] .message-text *')].filter((element) =>
+  /^(script|style|img|svg|math|iframe|object|embed|form|base|meta|link|details|template)$/i.test(element.localName)
+  || [...element.attributes].some(({ name, value }) =>
+    /^(on|style|src|form|id$|name$|xlink)/i.test(name) || (name === 'href' && !/^(https?:|mailto:)/i.test(value)))
+).map((element) => element.outerHTML)"""
+
+
+def test_no_known_way_to_smuggle_a_script_into_markdown_works(page: Page) -> None:
+    turns = [turn for attack in ATTACKS for turn in (attack, attack)]
+    thread_with(page, "smuggled", SHORT, *turns, title="<img src=x onerror=window.ran=1>")
+    expect(messages(page)).to_have_count(len(turns))
+    assert page.evaluate(HARMFUL) == []
+    expect(item(page, "smuggled")).to_contain_text("<img src=x onerror=window.ran=1>")
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.ran") is None
+
+
+WITHOUT_SANITISER = """async () => {
+  let seen = 0;
+  const told = new Promise((resolve) => addEventListener("securitypolicyviolation", () => ++seen === 2 && resolve()));
+  const ways = [
+    () => { document.body.innerHTML = "<b>x</b>" },
+    () => { document.createElement("script").text = "window.ran = 1" },
+  ];
+  const errors = ways.map((way) => { try { way(); return "" } catch (error) { return error.message } });
+  await told;
+  return errors;
+}"""
+
+
+def test_text_becomes_elements_through_the_sanitiser_or_not_at_all(page: Page, complaints: list[str]) -> None:
+    errors = page.evaluate(WITHOUT_SANITISER)
+    assert ["Trusted" in error for error in errors] == [True, True]
+    assert [one for one in complaints if not re.search("trusted-?types|Trusted", one)] == []
+    complaints.clear()
+
+
 def test_the_policy_leaves_scripts_no_way_in(page: Page, server: ServerProcess) -> None:
     response = page.request.get(server.url)
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self'" in policy
+    assert "connect-src 'self';" in policy
     assert "unsafe" not in policy
 
 
@@ -560,15 +495,6 @@ def test_everything_can_be_done_from_the_keyboard(page: Page) -> None:
     expect(page.get_by_test_id("title")).to_have_text("Reached by keyboard")
 
 
-def tab_to(page: Page, test_id: str, *, back: bool) -> None:
-    """Press Tab until the focus is there, as somebody without a mouse would."""
-    for _ in range(40):
-        page.keyboard.press("Shift+Tab" if back else "Tab")
-        if page.evaluate("document.activeElement?.dataset.testid") == test_id:
-            return
-    raise AssertionError(f"40 presses of Tab did not reach {test_id}.")
-
-
 def test_the_theme_is_remembered(new_page: NewPage) -> None:
     page = new_page(color_scheme="light")
     root = page.locator("html")
@@ -586,9 +512,3 @@ def test_the_built_client_asks_nothing_of_other_hosts(page: Page, server: Server
     expect(page.get_by_test_id("composer")).to_be_visible()
     assert asked
     assert [url for url in asked if not url.startswith(server.url)] == []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def built() -> None:
-    index = Path(__file__).parents[2] / "webclient" / "dist" / "index.html"
-    assert index.exists(), "The web client is not built. Run 'make webclient'."

@@ -21,6 +21,7 @@ from livethread.messages import (
     RunFinished,
     Subscribe,
     ThreadDeleted,
+    ThreadShare,
     ThreadUpdated,
 )
 from tests.fake_server import FakeServer, fake_server
@@ -296,9 +297,9 @@ async def test_a_fork_is_a_thread_of_its_own(client: livethread.Client) -> None:
     assert len((await thread.get()).thread.messages) == 1
 
 
-async def test_a_lost_connection_ends_everything_that_waits(server: FakeServer) -> None:
+async def test_a_lost_connection_ends_everything_that_waits_where_nobody_comes_back(server: FakeServer) -> None:
     server.pace = asyncio.Semaphore(1)
-    async with livethread.connect(server.url) as client:
+    async with livethread.connect(server.url, reconnect=False) as client:
         thread = await client.create()
         talking = asyncio.create_task(thread.say("Hello").text())
         watching = asyncio.ensure_future(anext(thread.subscribe()))
@@ -376,3 +377,16 @@ async def test_the_server_is_asked_politely_to_end_when_nobody_answers(server: F
     with pytest.raises(livethread.ConnectionClosed) as closed:
         await waiting
     assert closed.value.code == 1000
+
+
+async def test_a_thread_is_shared_and_an_invitation_taken_up(client: livethread.Client, server: FakeServer) -> None:
+    thread = await client.create()
+    assert (await thread.share("viewer", principal="bob")).invite is None
+    assert (await thread.share("participant", invite=True, expires_s=60)).invite == "token"
+    await thread.share(invite="token")
+    asked = [(one.principal, one.invite, one.role, one.expires_s) for one in server.sent(ThreadShare)]
+    assert asked == [
+        ("bob", None, "viewer", None),
+        (None, True, "participant", 60),
+        (None, "token", None, None),
+    ]

@@ -19,9 +19,9 @@ SENTENCES = [
     (
         {"type": "sing", "id": 1},
         "type",
-        "There is no command of type 'sing'. Known types: hello, ping, thread.create, thread.get, thread.list,"
-        " thread.update, thread.delete, thread.fork, subscribe, unsubscribe, mutate, generate, draft, warm, evict,"
-        " cancel, runs.",
+        "There is no command of type 'sing'. Known types: hello, ping, watch, thread.create, thread.get, "
+        "thread.list, thread.update, thread.delete, thread.share, thread.fork, subscribe, unsubscribe, mutate, "
+        "generate, draft, warm, evict, cancel, runs, presence.",
     ),
     (
         {"id": 1},

@@ -11,6 +11,7 @@ from livethread.errors import CommandError, ErrorCode
 from livethread.messages import (
     COMMANDS,
     EVENTS,
+    SUMMARIES,
     Append,
     Delete,
     DurableEvent,
@@ -24,19 +25,22 @@ from livethread.messages import (
 COMMAND_FIELDS = {
     "hello": "token client protocol",
     "ping": "",
+    "watch": "",
     "thread.create": "thread model title messages sampling metadata overflow pinned if_exists",
     "thread.get": "thread before limit",
     "thread.list": "limit cursor",
     "thread.update": "thread title model sampling metadata overflow pinned expect_version",
     "thread.delete": "thread",
     "thread.fork": "thread at new_thread title",
-    "subscribe": "thread",
+    "thread.share": "thread principal invite role expires_s",
+    "subscribe": "thread since",
     "unsubscribe": "thread",
     "mutate": "thread ops expect_version key if_busy",
     "generate": "thread ops run mode sampling if_busy on_disconnect timeout_ms expect_version key",
     "draft": "thread text",
     "warm": "thread",
     "evict": "thread",
+    "presence": "thread typing",
     "cancel": "run",
     "runs": "thread",
 }
@@ -49,6 +53,7 @@ OK_FIELDS = {
     "thread.list": "threads cursor",
     "thread.update": "version",
     "thread.fork": "thread",
+    "thread.share": "invite expires_at",
     "subscribe": "epoch seq version recovered thread more events run",
     "mutate": "version messages reuse",
     "generate": "run message messages version position",
@@ -61,12 +66,17 @@ EVENT_FIELDS = {
     "thread.mutated": "ops by updated_at",
     "run.queued": "run position",
     "run.started": "run message model instance prompt_tokens reused_tokens sources dropped sampling by",
+    "run.recovered": "run message to text content",
     "run.finished": "run reason message usage timings error",
     "run.progress": "run cached processed total",
     "run.delta": "run from to text",
     "thread.residency": "residency",
+    "presence": "here total",
+    "thread.created": "summary",
 }
-DURABLE = {"thread.updated", "thread.deleted", "thread.mutated", "run.queued", "run.started", "run.finished"}
+SUMMARY_FIELDS = {"thread.created": "summary", "thread.updated": "summary", "thread.deleted": ""}
+DURABLE = {"thread.updated", "thread.deleted", "thread.mutated", "run.queued", "run.started"}
+DURABLE |= {"run.recovered", "run.finished"}
 
 
 def fields(kind: Any) -> set[str]:
@@ -91,6 +101,13 @@ def test_every_event_of_the_contract_has_a_struct_with_its_fields() -> None:
         name: {*common[name].split(), *words.split()} for name, words in EVENT_FIELDS.items()
     }
     assert {name for name, kind in EVENTS.items() if issubclass(kind, DurableEvent)} == DURABLE
+
+
+def test_those_who_watch_are_told_summaries_without_a_seq() -> None:
+    assert {name: fields(kind) for name, kind in SUMMARIES.items()} == {
+        name: {"thread", *words.split()} for name, words in SUMMARY_FIELDS.items()
+    }
+    assert not any(issubclass(kind, DurableEvent) for kind in SUMMARIES.values())
 
 
 def test_ops_have_the_names_of_the_contract() -> None:

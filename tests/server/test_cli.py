@@ -84,7 +84,8 @@ def test_authentication_that_cannot_work_is_refused(tmp_path: Path, flags: tuple
 
 
 def test_keys_that_cannot_be_read_are_refused(tmp_path: Path, model_path: Path) -> None:
-    said = serve(tmp_path, "--host", "0.0.0.0", "--auth", "jwt", "--jwt-key", "nowhere", model=model_path)
+    flags = ("--host", "0.0.0.0", "--allow-host", "chat.lan", "--auth", "jwt", "--jwt-key", "nowhere")
+    said = serve(tmp_path, *flags, model=model_path)
     assert is_one_sentence(said)
     assert "--jwt-key nowhere cannot be read" in said
 

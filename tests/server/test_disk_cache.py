@@ -67,3 +67,14 @@ def test_verifying_removes_what_is_damaged_swapped_or_cut(folder: Path) -> None:
     one.write_bytes(content[:-1])
     assert DiskCache(folder).verify() == (0, 3)
     assert files(folder) == {}
+
+
+def test_what_a_death_left_half_written_is_no_damage(folder: Path) -> None:
+    half = folder / "chunks" / ("ab" * 32 + ".new")
+    half.write_bytes(b"LTHREAD")
+    assert DiskCache(folder).stats()["foreign_bytes"] == 0
+    assert DiskCache(folder).verify() == (3, 0)
+    assert not half.exists()
+    half.write_bytes(b"LTHREAD")
+    assert DiskCache(folder).prune(None) == (0, 0)
+    assert not half.exists()

@@ -3,13 +3,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 
 from livethread.errors import CommandError, ErrorCode
-from livethread_server.http import http_routes
+from livethread_server.http import http_routes, metrics_route
+from livethread_server.metrics import Metrics
 from tests.house import House
 from tests.tokens import given_out
 
@@ -101,3 +103,22 @@ async def test_a_server_without_its_web_client_says_what_to_do(house: House) -> 
 async def test_only_reading_is_allowed(house: House) -> None:
     async with browsing(house) as client:
         assert (await client.post("/health")).status_code == 405
+
+
+async def test_metrics_are_there_with_and_without_an_engine_that_answers(house: House) -> None:
+    class Now:
+        sessions = subscribers = outbox_bytes = restarts = tasks = 0
+        runs: ClassVar[dict[str, int]] = {"queued": 0}
+        ready = True
+
+    app = Starlette(routes=[metrics_route(house.service, Metrics(Now(), version="1", instance="i_1"))])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as client:
+        well = await client.get("/metrics")
+        assert well.status_code == 200
+        assert well.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert 'livethread_threads{residency="live"} 1.0' in well.text
+        house.engine.trouble = CommandError(ErrorCode.MODEL_LOADING, "The model is being loaded. Try again.")
+        loading = await client.get("/metrics")
+        assert loading.status_code == 200
+        assert "livethread_sessions" in loading.text
+        assert "livethread_threads" not in loading.text

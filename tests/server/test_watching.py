@@ -199,7 +199,8 @@ async def test_what_could_not_be_told_is_told_with_the_next_change(vocabulary: V
         assert await told(house, watcher) == [("ThreadCreated", "t"), ("ThreadCreated", "u")]
 
 
-STEPS = ("create", "delete", "rename", "say", "fork", "move", "rest", "rest", "look")
+STEPS = ("create", "delete", "rename", "say", "fork", "give", "take", "move", "rest", "rest", "look")
+ROLES = ("viewer", "participant", "owner")
 HISTORIES = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 3), st.integers(0, 9)), min_size=6, max_size=30)
 
 
@@ -207,16 +208,16 @@ class Tab:
     """A list of threads: asked for once, and kept by what is told."""
 
     def __init__(self, guest: Guest) -> None:
-        self._guest = guest
+        self.guest = guest
         self._threads: dict[str, Thread] = {}
         self._seen = 0
 
     async def open(self) -> None:
-        await self._guest.ask(wire.Watch)
-        self._threads = {thread.id: thread for thread in (await self._guest.ask(wire.ThreadList)).threads}
+        await self.guest.ask(wire.Watch)
+        self._threads = {thread.id: thread for thread in (await self.guest.ask(wire.ThreadList)).threads}
 
     async def shown(self) -> list[Thread]:
-        events = await self._guest.heard()
+        events = await self.guest.heard()
         for event in events[self._seen :]:
             if isinstance(event, wire.ThreadGone):
                 self._threads.pop(event.thread, None)
@@ -239,6 +240,10 @@ async def _happen(house: House, guest: Guest, step: str, which: int, number: int
             await guest.ask(wire.Mutate, thread=thread, ops=[USER])
         case "fork":
             await guest.ask(wire.ThreadFork, thread=thread, new_thread=f"t{number % 4}")
+        case "give":
+            await guest.ask(wire.ThreadShare, thread=thread, principal=_other(guest), role=ROLES[number % 3])
+        case "take":
+            await guest.ask(wire.ThreadShare, thread=thread, principal=_other(guest), role="none")
         case "move":
             house.residencies.moved(Moved(thread, ("live", "ram", "disk", "cold")[number % 4], 5))
         case "rest":
@@ -246,22 +251,26 @@ async def _happen(house: House, guest: Guest, step: str, which: int, number: int
                 await asyncio.sleep(0)
 
 
+def _other(guest: Guest) -> str:
+    return "bob" if guest.session.principal.id == "alice" else "alice"
+
+
 async def _live_through(house: House, history: list[tuple[str, int, int]]) -> None:
-    tabs = [Tab(house.guest())]
-    await tabs[0].open()
+    tabs = [Tab(house.guest()), Tab(house.guest("bob"))]
+    for tab in tabs:
+        await tab.open()
     guests = [house.guest(), house.guest("bob")]
     for step, which, number in history:
         if step == "look":
-            tabs.append(Tab(house.guest()))
+            tabs.append(Tab(house.guest(("alice", "bob")[number % 2])))
             await tabs[-1].open()
         try:
-            await _happen(house, guests[number == 0], step, which, number)
+            await _happen(house, guests[number < 3], step, which, number)
         except CommandError:
             continue
     await settled(house)
-    listed = list((await guests[0].ask(wire.ThreadList)).threads)
     for tab in tabs:
-        assert await tab.shown() == listed
+        assert await tab.shown() == list((await tab.guest.ask(wire.ThreadList)).threads)
 
 
 @pytest.mark.parametrize("lanes", [0, 100])

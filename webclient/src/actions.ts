@@ -1,11 +1,11 @@
-import { call } from "./client";
+import { call, leave } from "./client";
 import { mintId } from "./ids";
-import { openThread } from "./open-thread";
+import { closeThread, openThread } from "./open-thread";
 import { goTo, route } from "./route";
 import { isUnfinished } from "./thread";
-import { drop, patch, refreshSoon } from "./thread-list";
+import { clearThreads, drop, patch, place } from "./thread-list";
 import { titleFrom } from "./title";
-import { forget, keep } from "./unsent";
+import { forget, forgetDrafts, keep } from "./unsent";
 import { turns } from "./view";
 import type { Generate, Message, Mode, Op, Thread } from "./wire";
 
@@ -29,8 +29,8 @@ async function begin(text: string): Promise<string> {
 }
 
 export async function createThread(title?: string): Promise<string> {
-  const { thread } = await call("thread.create", { thread: mintId(), ...(title && { title }) });
-  refreshSoon();
+  const { thread } = await call("thread.create", { thread: mintId(), if_exists: "get", ...(title && { title }) });
+  place({ ...thread, messages: [] });
   return thread.id;
 }
 
@@ -59,7 +59,7 @@ export async function fork(message: Message): Promise<void> {
   const title = openThread.peek()?.thread.title;
   const at = { thread: here(), at: message.id, new_thread: mintId() };
   const { thread } = await call("thread.fork", title ? { ...at, title } : at);
-  refreshSoon();
+  place({ ...thread, messages: [] });
   goTo(thread.id);
 }
 
@@ -70,7 +70,6 @@ export async function cancel(run: string): Promise<void> {
 /** Make the open thread's context live, or put it on disk. Its events show what comes of it. */
 export async function move(where: "warm" | "evict"): Promise<void> {
   await call(where, { thread: here() });
-  refreshSoon();
 }
 
 /** The run that Stop stops: the one that writes, else the first that waits. */
@@ -84,7 +83,6 @@ export async function rename(thread: string, title: string): Promise<void> {
   const next = title.trim() || null;
   await call("thread.update", { thread, title: next });
   patch(thread, { title: next });
-  refreshSoon();
 }
 
 export async function deleteThread(thread: Thread): Promise<void> {
@@ -92,7 +90,15 @@ export async function deleteThread(thread: Thread): Promise<void> {
   if (route.peek() === thread.id) goTo(null);
   drop(thread.id);
   keep(thread.id, "");
-  refreshSoon();
+}
+
+/** End the session, and leave nothing of it to whoever sits down here next. */
+export function signOut(): void {
+  leave();
+  closeThread();
+  clearThreads();
+  forgetDrafts();
+  goTo(null);
 }
 
 export async function mutate(ops: Op[]): Promise<void> {

@@ -1,5 +1,5 @@
-const FIRST_MS = 400;
-const LONGEST_MS = 8_000;
+const FIRST_MS = 250;
+const LONGEST_MS = 30_000;
 
 /** How long to wait before try number `attempt` (from 0): exponential, with full jitter. */
 export function backoff(attempt: number, random: () => number = Math.random): number {

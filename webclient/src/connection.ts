@@ -1,17 +1,26 @@
 import { backoff } from "./backoff";
 import { CommandError, CutError } from "./errors";
+import { Unanswered } from "./unanswered";
 import type { Commands, CommandType, Event, Hello, Reply } from "./wire";
 
 const SUBPROTOCOL = "livethread.v1.json";
+const RATE = 4013;
+const UNAUTHORIZED = 4500;
+const FORBIDDEN = 4507;
+const TOO_BIG = 1009;
 const HANDSHAKE_MS = 10_000;
-const PING_EVERY_MS = 25_000;
+/** A dead network is noticed after at most the sum of these two. */
+const PING_EVERY_MS = 20_000;
 const PONG_WITHIN_MS = 8_000;
 const STABLE_MS = 5_000;
+/** A try younger than this is not given up for another one. */
+const FRESH_MS = 1_500;
 
 export type Status =
   | { kind: "connecting" }
   | { kind: "open" }
-  | { kind: "lost" }
+  /** `again` is when the next try comes (as of `Date.now`), null while one is being made. */
+  | { kind: "lost"; again: number | null }
   | { kind: "refused"; code: number; reason: string };
 
 /** Whom a connection tells. `opened` comes after every hello, so also after every return. */
@@ -21,25 +30,24 @@ export interface Listener {
   event(event: Event): void;
 }
 
-interface Waiting {
-  frame: string;
-  keyed: boolean;
-  resolve(ok: unknown): void;
-  reject(error: Error): void;
+export interface Ways {
+  /** What hello shall bring, asked anew each time. */
+  token?: () => string | null;
+  open?: (url: string, protocol: string) => WebSocket;
 }
 
 /**
  * One session with the server, which comes back by itself when it is cut.
  *
- * `call` sends a command and promises its reply. A command that was cut off is sent again after the
- * return only where it carries a key; every other one fails with `CutError`.
+ * `call` sends a command and promises its reply. A command that was cut off is sent again after the return only
+ * where it may arrive twice without harm; every other one fails with `CutError`.
  */
 export class Connection {
   private socket: WebSocket | null = null;
   private status: Status = { kind: "connecting" };
-  private readonly waiting = new Map<number, Waiting>();
-  private lastId = 0;
+  private readonly unanswered = new Unanswered();
   private attempt = 0;
+  private dialedAt = 0;
   private openedAt = 0;
   private retry: ReturnType<typeof setTimeout> | undefined;
   private deadline: ReturnType<typeof setTimeout> | undefined;
@@ -48,7 +56,7 @@ export class Connection {
   constructor(
     private readonly url: string,
     private readonly listener: Listener,
-    private readonly open: (url: string, protocol: string) => WebSocket = (url, protocol) => new WebSocket(url, protocol),
+    private readonly ways: Ways = {},
   ) {}
 
   call<K extends CommandType>(type: K, fields: Commands[K]["send"]): Promise<Commands[K]["ok"]> {
@@ -60,17 +68,23 @@ export class Connection {
 
   /** Connect now: at the start, when the machine is back online, when a reader looks at the page again. */
   connect(): void {
-    if (this.socket) {
-      if (this.status.kind === "open") this.ping();
-      return;
-    }
-    clearTimeout(this.retry);
-    this.set({ kind: this.status.kind === "lost" ? "lost" : "connecting" });
+    if (this.status.kind === "open") return this.ping();
+    if (this.socket && Date.now() - this.dialedAt < FRESH_MS) return;
+    this.hangUp();
+    this.unanswered.cut(false);
+    this.set(this.status.kind === "lost" ? { kind: "lost", again: null } : { kind: "connecting" });
     this.dial();
   }
 
+  /** End the session for good, as a server does that wants to know who comes. */
+  leave(reason: string): void {
+    this.ended(UNAUTHORIZED, reason);
+  }
+
   private dial(): void {
-    const socket = this.open(this.url, SUBPROTOCOL);
+    this.dialedAt = Date.now();
+    const open = this.ways.open ?? ((url, protocol) => new WebSocket(url, protocol));
+    const socket = open(this.url, SUBPROTOCOL);
     this.socket = socket;
     socket.onopen = () => void this.greet();
     socket.onmessage = (message) => this.receive(String(message.data));
@@ -79,81 +93,76 @@ export class Connection {
   }
 
   private async greet(): Promise<void> {
+    const token = this.ways.token?.();
     try {
-      const hello = await this.send("hello", { client: "livethread-web", protocol: 1 });
+      const hello = await this.send("hello", { client: "livethread-web", protocol: 1, ...(token && { token }) });
       this.welcome(hello);
     } catch (error) {
-      if (error instanceof CommandError) this.ended(4500, error.message);
+      if (error instanceof CommandError) this.ended(closeOf(error), error.message);
     }
   }
 
   private welcome(hello: Hello): void {
-    clearTimeout(this.deadline);
+    this.relax();
     this.openedAt = Date.now();
     this.pinging = setInterval(() => this.ping(), PING_EVERY_MS);
     this.set({ kind: "open" });
-    for (const { frame } of this.waiting.values()) this.socket?.send(frame);
+    for (const frame of this.unanswered.frames()) this.socket?.send(frame);
     this.listener.opened(hello);
   }
 
   private send<K extends CommandType>(type: K, fields: Commands[K]["send"]): Promise<Commands[K]["ok"]> {
-    const id = ++this.lastId;
-    const frame = JSON.stringify({ type, id, ...fields });
-    return new Promise((resolve, reject) => {
-      const take = resolve as (ok: unknown) => void;
-      this.waiting.set(id, { frame, keyed: "key" in fields, resolve: take, reject });
-      this.socket?.send(frame);
-    });
+    const { frame, answer } = this.unanswered.add(type, fields);
+    this.socket?.send(frame);
+    return answer;
   }
 
   private receive(frame: string): void {
     const message = JSON.parse(frame) as Reply | Event;
-    if (message.type === "reply") this.answer(message);
+    // Whatever comes is a sign of life.
+    if (this.status.kind === "open") this.relax();
+    if (message.type === "reply") this.unanswered.settle(message);
     else this.listener.event(message);
-  }
-
-  private answer({ id, ok, error }: Reply): void {
-    const waiting = this.waiting.get(id);
-    if (!waiting) return;
-    this.waiting.delete(id);
-    if (error) waiting.reject(new CommandError(error));
-    else waiting.resolve(ok ?? {});
   }
 
   /** A browser does not show a dead network for minutes; an unanswered ping does. */
   private ping(): void {
-    this.send("ping", {}).then(() => clearTimeout(this.deadline), () => {});
+    if (this.deadline !== undefined) return;
+    this.send("ping", {}).catch(() => {});
     this.expect(PONG_WITHIN_MS);
   }
 
   private expect(withinMs: number): void {
-    clearTimeout(this.deadline);
+    this.relax();
     this.deadline = setTimeout(() => this.ended(1006, ""), withinMs);
+  }
+
+  private relax(): void {
+    clearTimeout(this.deadline);
+    this.deadline = undefined;
   }
 
   private ended(code: number, reason: string): void {
     this.hangUp();
     const final = code >= 4500 && code <= 4999;
-    for (const [id, waiting] of this.waiting) {
-      if (waiting.keyed && !final) continue;
-      this.waiting.delete(id);
-      waiting.reject(new CutError());
-    }
-    if (final) return this.set({ kind: "refused", code, reason });
-    this.comeBack();
+    // A frame that was too big would be too big each time.
+    this.unanswered.cut(final || code === TOO_BIG);
+    if (final) this.set({ kind: "refused", code, reason });
+    else this.comeBack();
   }
 
   private comeBack(): void {
     if (this.openedAt && Date.now() - this.openedAt > STABLE_MS) this.attempt = 0;
     this.openedAt = 0;
-    this.set({ kind: "lost" });
-    this.retry = setTimeout(() => this.connect(), backoff(this.attempt++));
+    const wait = backoff(this.attempt++);
+    this.set({ kind: "lost", again: Date.now() + wait });
+    this.retry = setTimeout(() => this.connect(), wait);
   }
 
   private hangUp(): void {
     const socket = this.socket;
     this.socket = null;
-    clearTimeout(this.deadline);
+    this.relax();
     clearTimeout(this.retry);
     clearInterval(this.pinging);
     if (!socket) return;
@@ -165,4 +174,10 @@ export class Connection {
     this.status = status;
     this.listener.status(status);
   }
+}
+
+/** The close that a refused hello amounts to. */
+function closeOf(error: CommandError): number {
+  if (error.code === "unauthorized") return UNAUTHORIZED;
+  return error.retryable ? RATE : FORBIDDEN;
 }

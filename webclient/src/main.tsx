@@ -7,8 +7,12 @@ import { start } from "./client";
 import { App } from "./components/App";
 import { listenToKeys } from "./keys";
 import { watchRoute } from "./open-thread";
+import { watchPresence } from "./presence";
+import { watchRights } from "./rights";
 import { watchThreadList } from "./thread-list";
 
+watchPresence();
+watchRights();
 watchRoute();
 watchThreadList();
 listenToKeys();

@@ -1,12 +1,14 @@
 import { effect, signal } from "@preact/signals";
-import { call, onEvent, onOpened, status } from "./client";
+import { call, hello, onEvent, onOpened, status } from "./client";
 import { CommandError, sentenceOf } from "./errors";
 import { Framed } from "./framed";
+import { invited, takeUp } from "./invite";
+import { attend, leaveCompany } from "./presence";
+import { forgetRights, isRefused } from "./rights";
 import { route } from "./route";
-import { fromSnapshot, isUnfinished, reduce, type ThreadView, withOlder, withPositions } from "./thread";
-import { isListed, refreshSoon } from "./thread-list";
+import { fromSnapshot, isUnfinished, reduce, resumed, sinceOf, type ThreadView, withOlder, withPositions } from "./thread";
 import { say } from "./toast";
-import type { Event } from "./wire";
+import type { Event, Since, Subscribed } from "./wire";
 
 const view = new Framed<ThreadView | null>(null);
 
@@ -22,47 +24,75 @@ const FREQUENT = new Set<Event["type"]>(["run.delta", "run.progress"]);
 const AGAIN_MS = 1_000;
 
 let subscribed: string | null = null;
+/** Only the answer to the last subscribe counts: a reader may have gone and come back meanwhile. */
+let lastAsked = 0;
+let reader: string | null = null;
 let lastRecovery = 0;
 
 export function watchRoute(): void {
   effect(() => {
     const id = route.value;
-    queueMicrotask(() => move(id));
+    const asked = invited.value?.thread === id;
+    queueMicrotask(() => move(id, asked));
   });
   onOpened(() => {
     subscribed = null;
+    if (reader !== hello.peek()?.principal.id) closeThread();
+    reader = hello.peek()?.principal.id ?? null;
     if (route.value) void subscribe(route.value);
   });
   onEvent(take);
 }
 
-function move(id: string | null): void {
-  if (view.latest?.thread.id !== id) view.show(null);
+/** Show nothing any more: whoever comes next may be somebody else. */
+export function closeThread(): void {
+  view.show(null);
   openProblem.value = null;
-  if (status.peek().kind !== "open" || subscribed === id) return;
-  if (subscribed) call("unsubscribe", { thread: subscribed }).catch(() => {});
+  leaveCompany();
+}
+
+function move(id: string | null, asked: boolean): void {
+  if (view.latest?.thread.id !== id) closeThread();
+  openProblem.value = null;
+  if (status.peek().kind !== "open" || (subscribed === id && !asked)) return;
+  if (subscribed && subscribed !== id) call("unsubscribe", { thread: subscribed }).catch(() => {});
   subscribed = null;
   if (id) void subscribe(id);
 }
 
 async function subscribe(id: string): Promise<void> {
   subscribed = id;
+  const asked = ++lastAsked;
+  let refused: CommandError | null = null;
   try {
-    const snapshot = await call("subscribe", { thread: id });
-    if (route.peek() !== id) return;
-    view.show(fromSnapshot(snapshot));
-    openProblem.value = null;
-    if (!isListed(id)) refreshSoon();
-    if (snapshot.thread.messages.some(isUnfinished)) void askPositions(id);
+    refused = await takeUp(id);
+    const reply = await call("subscribe", { thread: id, ...whereWeWere(id) });
+    if (asked === lastAsked) begin(id, reply);
   } catch (error) {
-    if (subscribed === id) subscribed = null;
-    // A cut needs no words here: the banner says it, and the return subscribes again.
-    if (error instanceof CommandError && route.peek() === id) refuse(error);
+    if (asked !== lastAsked) return;
+    subscribed = null;
+    // A cut needs no words here: the page says it, and the return subscribes again.
+    if (error instanceof CommandError) refuse(refused ?? error);
   }
 }
 
+function whereWeWere(id: string): { since?: Since } {
+  const known = view.latest;
+  return known?.thread.id === id && !known.stale && !known.gone ? { since: sinceOf(known) } : {};
+}
+
+function begin(id: string, reply: Subscribed): void {
+  const next = reply.recovered ? view.latest && resumed(view.latest, reply) : fromSnapshot(reply);
+  view.show(next);
+  if (!next || next.stale) return recover(id);
+  openProblem.value = null;
+  if (!reply.recovered) forgetRights(id);
+  attend(id);
+  if (next.thread.messages.some(isUnfinished)) void askPositions(id);
+}
+
 function refuse(error: CommandError): void {
-  if (error.code === "not_found" && view.latest) view.show({ ...view.latest, deleted: true });
+  if (error.code === "not_found" && view.latest) view.show({ ...view.latest, gone: view.latest.gone ?? "unreadable" });
   else openProblem.value = sentenceOf(error);
 }
 
@@ -73,6 +103,7 @@ async function askPositions(id: string): Promise<void> {
 }
 
 function take(event: Event): void {
+  if (event.type === "thread.created" && event.thread === route.peek()) letIn(event.thread);
   const before = view.latest;
   if (before?.thread.id !== event.thread) return;
   const next = reduce(before, event);
@@ -80,6 +111,14 @@ function take(event: Event): void {
   if (FREQUENT.has(event.type)) view.showSoon(next);
   else view.show(next);
   if (next.stale && !before.stale) recover(event.thread);
+}
+
+/** To a reader a thread is new also where a role on it was given to him, first or instead of another one. */
+function letIn(id: string): void {
+  if (subscribed !== id || view.latest?.gone) return void subscribe(id);
+  if (!isRefused(id)) return;
+  forgetRights(id);
+  attend(id);
 }
 
 /** An event was missed. Asked for at most once a second, so that a broken server is not hammered. */

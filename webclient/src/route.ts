@@ -1,4 +1,5 @@
 import { signal } from "@preact/signals";
+import { inviteIn, keepInvite } from "./invite";
 
 const THREAD = /^#\/t\/([A-Za-z0-9_-]{1,64})$/;
 
@@ -20,5 +21,10 @@ window.addEventListener("hashchange", () => {
 });
 
 function read(): string | null {
-  return THREAD.exec(location.hash)?.[1] ?? null;
+  const invite = inviteIn(location.hash);
+  if (!invite) return THREAD.exec(location.hash)?.[1] ?? null;
+  keepInvite(invite);
+  // Neither the address nor the history shall hold the token.
+  history.replaceState(null, "", addressOf(invite.thread));
+  return invite.thread;
 }

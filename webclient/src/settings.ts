@@ -1,7 +1,6 @@
 import { mutate } from "./actions";
 import { call } from "./client";
 import { loadOlder, openThread } from "./open-thread";
-import { refreshSoon } from "./thread-list";
 import type { Message, Op, Sampling, Thread } from "./wire";
 
 /** The system message at the front of a thread, once its front is loaded. */
@@ -38,5 +37,4 @@ export async function saveSettings(thread: Thread, sampling: Sampling, system: s
   }
   const ops = systemOps(thread, system);
   if (ops.length) await mutate(ops);
-  refreshSoon();
 }

@@ -1,5 +1,5 @@
 import { applyOp } from "./ops";
-import type { ErrorBody, Event, Message, Run, Snapshot, Sources, Thread } from "./wire";
+import type { ErrorBody, Event, Message, Recovered, Run, RunSnapshot, Since, Snapshot, Sources, Thread } from "./wire";
 
 /** What is known of an unfinished run beyond its message. */
 export interface RunView {
@@ -22,7 +22,10 @@ export interface ThreadView {
   errors: Record<string, ErrorBody>;
   /** Where the reused tokens of the prompts of runs seen here came from, by the id of their message. */
   sources: Record<string, Sources>;
-  deleted: boolean;
+  /** How many of the oldest messages were left out of the prompts of runs seen here, by the id of their message. */
+  dropped: Record<string, number>;
+  /** Why the thread can be read no more. */
+  gone: "deleted" | "unreadable" | null;
   /** An event is missing: only a new snapshot helps. */
   stale: boolean;
 }
@@ -32,7 +35,7 @@ const NEW_RUN: RunView = { position: null, to: 0, text: "", progress: null, prom
 export function fromSnapshot({ thread, more, run }: Snapshot): ThreadView {
   const runs: Record<string, RunView> = {};
   if (run) runs[run.run] = { ...NEW_RUN, to: run.to, text: run.text };
-  return { thread, more, runs, errors: {}, sources: {}, deleted: false, stale: false };
+  return { thread, more, runs, errors: {}, sources: {}, dropped: {}, gone: null, stale: false };
 }
 
 /** The thread after an event. Events already in it change nothing; a gap makes it stale. */
@@ -53,13 +56,15 @@ function durable(view: ThreadView, event: Durable): ThreadView {
     case "thread.updated":
       return updated(view, event);
     case "thread.deleted":
-      return { ...view, deleted: true };
+      return { ...view, gone: "deleted" };
     case "thread.mutated":
       return mutated(view, event);
     case "run.queued":
       return withRun(view, event.run, { position: event.position });
     case "run.started":
       return started(view, event);
+    case "run.recovered":
+      return replaced(view, event);
     case "run.finished":
       return finished(view, event);
     default:
@@ -77,12 +82,14 @@ function ephemeral(view: ThreadView, event: Ephemeral): ThreadView {
       });
     case "thread.residency":
       return { ...view, thread: { ...view.thread, residency: event.residency } };
+    case "thread.deleted":
+      return view.gone ? view : { ...view, gone: "unreadable" };
     default:
       return view;
   }
 }
 
-function updated(view: ThreadView, event: Extract<Event, { type: "thread.updated" }>): ThreadView {
+function updated(view: ThreadView, event: Extract<Durable, { type: "thread.updated" }>): ThreadView {
   const thread = { ...view.thread };
   if (event.title !== undefined) thread.title = event.title;
   if (event.model !== undefined) thread.model = event.model;
@@ -91,7 +98,7 @@ function updated(view: ThreadView, event: Extract<Event, { type: "thread.updated
   return { ...view, thread };
 }
 
-function mutated(view: ThreadView, event: Extract<Event, { type: "thread.mutated" }>): ThreadView {
+function mutated(view: ThreadView, event: Extract<Durable, { type: "thread.mutated" }>): ThreadView {
   let messages: Message[] | null = view.thread.messages;
   for (const op of event.ops) {
     messages = applyOp(messages, op, view.more);
@@ -101,10 +108,11 @@ function mutated(view: ThreadView, event: Extract<Event, { type: "thread.mutated
   return { ...view, thread: { ...view.thread, messages, updated_at } };
 }
 
-function started(view: ThreadView, event: Extract<Event, { type: "run.started" }>): ThreadView {
+function started(view: ThreadView, event: Extract<Durable, { type: "run.started" }>): ThreadView {
   const prompt = { tokens: event.prompt_tokens, reused: event.reused_tokens };
   const sources = event.sources ? { ...view.sources, [event.message]: event.sources } : view.sources;
-  const next = withRun({ ...view, sources }, event.run, { position: null, prompt });
+  const dropped = event.dropped ? { ...view.dropped, [event.message]: event.dropped } : view.dropped;
+  const next = withRun({ ...view, sources, dropped }, event.run, { position: null, prompt });
   return withMessage(next, event.message, (message) => ({ ...message, state: "streaming" }));
 }
 
@@ -114,7 +122,15 @@ function delta(view: ThreadView, event: Extract<Event, { type: "run.delta" }>): 
   return withRun(view, event.run, { to: event.to, text: run.text + event.text, progress: null });
 }
 
-function finished(view: ThreadView, event: Extract<Event, { type: "run.finished" }>): ThreadView {
+/** The run goes on after the server had died: what is known of its text gives way to what was stored. */
+function replaced(view: ThreadView, event: Extract<Durable, { type: "run.recovered" }>): ThreadView {
+  const { run, to, text } = event;
+  const content = event.content.slice(0, event.content.length - text.length);
+  const next = withRun(view, run, { position: null, progress: null, to, text });
+  return withMessage(next, event.message, (message) => ({ ...message, state: "streaming", run, content }));
+}
+
+function finished(view: ThreadView, event: Extract<Durable, { type: "run.finished" }>): ThreadView {
   const { [event.run]: _, ...runs } = view.runs;
   const errors = event.error ? { ...view.errors, [event.message.id]: event.error } : view.errors;
   return withMessage({ ...view, runs, errors }, event.message.id, () => event.message);
@@ -128,6 +144,28 @@ function withRun(view: ThreadView, id: string, change: Partial<RunView>): Thread
 function withMessage(view: ThreadView, id: string, change: (message: Message) => Message): ThreadView {
   const messages = view.thread.messages.map((message) => (message.id === id ? change(message) : message));
   return { ...view, thread: { ...view.thread, messages } };
+}
+
+/** How far this client has come, for a server that can tell the rest. */
+export function sinceOf({ thread, runs }: ThreadView): Since {
+  const { epoch, seq, messages } = thread;
+  const run = messages.findLast(({ state }) => state === "streaming")?.run;
+  return run ? { epoch, seq, run, to: runs[run]?.to ?? 0 } : { epoch, seq };
+}
+
+/** The thread after a return that the server could bridge; stale where the pieces do not fit. */
+export function resumed(view: ThreadView, { seq, events, run }: Recovered): ThreadView {
+  const next = events.reduce(reduce, view);
+  if (next.thread.seq !== seq) return { ...next, stale: true };
+  return run ? spoken(next, run) : next;
+}
+
+/** What a run has said meanwhile, from where this client had come, or all of it. */
+function spoken(view: ThreadView, { run, from, to, text }: RunSnapshot): ThreadView {
+  const known = view.runs[run] ?? NEW_RUN;
+  if (from !== 0 && from !== known.to) return { ...view, stale: true };
+  const whole = from === 0 ? text : known.text + text;
+  return withRun(view, run, { to, text: whole, progress: whole ? null : known.progress });
 }
 
 /** The thread with an older page in front, as `thread.get {before}` answers it. */

@@ -1,5 +1,5 @@
 import { type Signal, signal } from "@preact/signals";
-import { recall, remember } from "./memory";
+import { forgetAll, recall, remember } from "./memory";
 
 const texts = new Map<string, Signal<string>>();
 
@@ -23,6 +23,13 @@ export function keep(thread: string | null, text: string): void {
 export function forget(thread: string | null, sent: string): void {
   const text = unsent(thread).value;
   if (text.startsWith(sent)) keep(thread, text.slice(sent.length).trimStart());
+}
+
+/** Forget what was typed anywhere, edits of messages too. */
+export function forgetDrafts(): void {
+  for (const text of texts.values()) text.value = "";
+  forgetAll("unsent.");
+  forgetAll("edit.");
 }
 
 function keyOf(thread: string | null): string {

@@ -65,6 +65,7 @@ export interface Thread {
   messages: Message[];
   sampling: Sampling;
   residency: Residency;
+  owner: string;
   forked_from?: { thread: string; at: string | null } | null;
   created_at: string;
   updated_at: string;
@@ -128,6 +129,43 @@ export interface Snapshot {
   run?: RunSnapshot;
 }
 
+/** How far a client that comes back had come. */
+export interface Since {
+  epoch: string;
+  seq: number;
+  run?: string;
+  to?: number;
+}
+
+/** What a client that comes back has missed. */
+export interface Recovered {
+  seq: number;
+  events: Event[];
+  run?: RunSnapshot;
+}
+
+export type Subscribed = (Recovered & { recovered: true }) | (Snapshot & { recovered: false });
+
+/** What somebody may do with a thread of somebody else. */
+export type ShareRole = "viewer" | "participant" | "owner" | "none";
+
+export interface Share {
+  thread: string;
+  principal?: string;
+  /** True asks for an invitation; a token of one takes it up or, with role `none`, takes it back. */
+  invite?: true | string;
+  role?: ShareRole;
+  expires_s?: number;
+}
+
+/** One session that looks at a thread. */
+export interface Here {
+  session: string;
+  id: string;
+  name: string;
+  typing: boolean;
+}
+
 export interface Generate {
   thread: string;
   ops?: Op[];
@@ -141,19 +179,22 @@ type Nothing = Record<string, never>;
 
 /** Every command this client sends: its fields, and what a good reply holds. */
 export interface Commands {
-  hello: { send: { client: string; protocol: 1 }; ok: Hello };
+  hello: { send: { client: string; protocol: 1; token?: string }; ok: Hello };
   ping: { send: Nothing; ok: Nothing };
+  watch: { send: Nothing; ok: Nothing };
   "thread.create": { send: { thread: string; title?: string; if_exists?: "error" | "get" }; ok: { thread: Thread } };
   "thread.get": { send: { thread: string; before?: string; limit?: number }; ok: Snapshot };
   "thread.list": { send: { limit: number; cursor?: string }; ok: { threads: Thread[]; cursor: string | null } };
   "thread.update": { send: { thread: string; title?: string | null; sampling?: Sampling }; ok: { version: number } };
   "thread.delete": { send: { thread: string }; ok: Nothing };
   "thread.fork": { send: { thread: string; at?: string; new_thread: string; title?: string }; ok: { thread: Thread } };
-  subscribe: { send: { thread: string }; ok: Snapshot };
+  "thread.share": { send: Share; ok: { invite?: string; expires_at?: string } };
+  subscribe: { send: { thread: string; since?: Since }; ok: Subscribed };
   unsubscribe: { send: { thread: string }; ok: Nothing };
   mutate: { send: { thread: string; ops: Op[]; key: string }; ok: { version: number; messages: string[] } };
   generate: { send: Generate; ok: { run: string; message: string; messages: string[]; position: number } };
   draft: { send: { thread: string; text: string }; ok: Nothing };
+  presence: { send: { thread: string; typing: boolean }; ok: Nothing };
   warm: { send: { thread: string }; ok: { residency: Residency } };
   evict: { send: { thread: string }; ok: { residency: Residency } };
   cancel: { send: { run: string }; ok: { run: string } };
@@ -183,8 +224,16 @@ export type Event =
   | (Durable & { type: "thread.deleted" })
   | (Durable & { type: "thread.mutated"; ops: AppliedOp[]; updated_at?: string })
   | (Durable & { type: "run.queued"; run: string; position: number })
-  | (Durable & { type: "run.started"; run: string; message: string; prompt_tokens: number; reused_tokens: number; sources?: Sources })
+  | (Durable & { type: "run.started"; run: string; message: string; prompt_tokens: number; reused_tokens: number; sources?: Sources; dropped?: number })
+  | (Durable & { type: "run.recovered"; run: string; message: string; to: number; text: string; content: string })
   | (Durable & { type: "run.finished"; run: string; reason: Reason; message: Message; error?: ErrorBody })
   | (About & { type: "run.progress"; run: string; cached: number; processed: number; total: number })
   | (About & { type: "run.delta"; run: string; from: number; to: number; text: string })
-  | (About & { type: "thread.residency"; residency: Residency });
+  | (About & { type: "thread.residency"; residency: Residency })
+  | (About & { type: "presence"; here: Here[]; total: number })
+  | Told;
+
+/** What those who watch are told of threads. Subscribers get events of the same names, with a seq. */
+export type Told =
+  | (About & { type: "thread.created" | "thread.updated"; summary: Thread })
+  | (About & { type: "thread.deleted" });

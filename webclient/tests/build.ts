@@ -18,6 +18,7 @@ export function thread(messages: Message[] = [], more: Partial<Thread> = {}): Th
     messages,
     sampling: {},
     residency: "cold",
+    owner: "me",
     created_at: "2026-01-01T00:00:00Z",
     updated_at: "2026-01-01T00:00:00Z",
     ...more,

@@ -42,7 +42,7 @@ describe("reading ahead", () => {
     keep("t", "");
     vi.runAllTimers();
     type("Hello");
-    client.status.value = { kind: "lost" };
+    client.status.value = { kind: "lost", again: null };
     vi.runAllTimers();
     expect(call).not.toHaveBeenCalled();
   });

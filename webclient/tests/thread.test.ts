@@ -131,6 +131,11 @@ describe("runs", () => {
     expect(runOf(after(reading, delta(0, 1, "x")), reply)?.progress).toBeNull();
   });
 
+  test("how many messages were left out is kept beside the reply", () => {
+    expect(after(queued, { ...started(2), dropped: 12 } as Event).dropped).toEqual({ a: 12 });
+    expect(after(queued, { ...started(2), dropped: 0 } as Event).dropped).toEqual({});
+  });
+
   test("the reason of a failure is kept beside its message", () => {
     const failed = { ...reply, state: "failed" } as const;
     const error = { code: "internal", message: "Out of memory.", retryable: false };
@@ -152,7 +157,13 @@ describe("the thread itself", () => {
   });
 
   test("a deleted thread says so", () => {
-    expect(after(view(), { type: "thread.deleted", ...about, seq: 1 }).deleted).toBe(true);
+    expect(after(view(), { type: "thread.deleted", ...about, seq: 1 }).gone).toBe("deleted");
+  });
+
+  test("a thread that is taken away says so, and one that was deleted stays deleted", () => {
+    const taken: Event = { type: "thread.deleted", thread: "t" };
+    expect(after(view(), taken).gone).toBe("unreadable");
+    expect(after(view(), { type: "thread.deleted", ...about, seq: 1 }, taken).gone).toBe("deleted");
   });
 
   test("an older page goes in front, each message once", () => {

@@ -55,7 +55,7 @@ class Gate:
         """The session is in, unless it has ended meanwhile. Entering twice is entering once."""
         if not session.ended:
             self._inside.setdefault(session.principal.id, set()).add(session)
-            if self._auth is not None and self._looking is None:
+            if self._auth is not None and (self._looking is None or self._looking.done()):
                 self._looking = asyncio.create_task(self._look())
                 self._looking.add_done_callback(_done)
 

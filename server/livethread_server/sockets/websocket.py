@@ -26,7 +26,7 @@ BUFFER_BYTES = 64 << 10
 """From this many bytes on that the transport could not give to the kernel, nothing more is written."""
 SLICE_BYTES = 16 << 10
 """How much is parsed at once: too many frames are noticed before the next slice."""
-PROBE_SECONDS = 0.6
+PROBE_SECONDS = 0.4
 """How old the last pong may be when something is sent, in parts of `Bounds.slow_seconds`."""
 ABANDON_SECONDS = 1.0
 """How long a close frame may take to be read by somebody who reads nothing."""

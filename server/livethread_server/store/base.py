@@ -185,6 +185,9 @@ class Store(Protocol):
         seen exactly once. `BadCursor` where ``cursor`` is not one of ours.
         """
 
+    async def count(self, owner: str) -> int:
+        """How many threads the owner has."""
+
     async def commit(self, change: Change) -> None:
         """Apply a change, all or nothing.
 

@@ -85,6 +85,9 @@ class MemoryStore:
         threads = tuple(self._threads[thread].thread for _, thread in left[:limit])
         return Page(threads, to_cursor(left[limit - 1]) if len(left) > limit else None)
 
+    async def count(self, owner: str) -> int:
+        return sum(entry.thread.owner == owner for entry in self._threads.values())
+
     async def commit(self, change: Change) -> None:
         entry = self._unchanged(change.thread.id, change.was_version, change.was_seq)
         self._check_runs(change)

@@ -11,10 +11,13 @@ from collections.abc import Sequence as Tokens
 
 from msgspec import Struct
 
+from livethread_server.worker.run import Run
 from livethread_server.worker.sequence import Sequence
 
 WORTH = 32
 """Tokens that a copy must save, at least, over what the thread's own sequence holds."""
+WAIT = 128
+"""Tokens that waiting for somebody else's prompt must save, at least."""
 
 RESERVED = 2
 """Tokens of a prompt that are always computed: a prompt chunk has two at least (FACTS A9)."""
@@ -65,6 +68,20 @@ def place(
 def most_reusable(tokens: Tokens[int]) -> int:
     """How many of a prompt's tokens may be reused: the chunk that is left has two."""
     return max(0, len(tokens) - RESERVED)
+
+
+def upcoming(running: Iterable[Sequence], *, tenant: str, tokens: Tokens[int], held: int) -> tuple[Run, int] | None:
+    """Whose prompt that is not wholly in KV begins as ``tokens`` do, `WAIT` tokens further at least than the ``held``
+    ones; and how far. None where it is not worth to wait for anybody.
+    """
+    limit = most_reusable(tokens)
+    common = [
+        (each.run, each.coming(tokens, limit))
+        for each in running
+        if each.run is not None and each.run.ingesting and each.tenant == tenant
+    ]
+    best = max(common, key=lambda each: each[1], default=None)
+    return best if best is not None and best[1] >= held + WAIT else None
 
 
 def _target(

@@ -9,7 +9,7 @@ import time
 
 from livethread.model import Reason
 from livethread_server.engine.wire import Finished, Output, Submit
-from livethread_server.worker.cache import WORTH, Place, most_reusable
+from livethread_server.worker.cache import WORTH, Place, most_reusable, upcoming
 from livethread_server.worker.chunk import scope_of
 from livethread_server.worker.llama import Candidates, Context, DecodeFailed
 from livethread_server.worker.residency import packed
@@ -32,6 +32,7 @@ class _Asked:
         self.fetch = fetch
         self.tries = 0
         self.looked = fetch is not None
+        self.follows: tuple[Run, int] | None = None
 
     @property
     def ready(self) -> bool:
@@ -78,7 +79,7 @@ class Entrance:
 
     def admit(self) -> None:
         """Give sequences to waiting runs, while others run at most one copy of KV in a step. Who waits for
-        chunks is overtaken.
+        chunks, or for another's prompt that begins as his, is overtaken.
         """
         for asked in list(self._waiting):
             if self._trouble(asked.submit) is not None:
@@ -87,7 +88,7 @@ class Entrance:
             chosen = self._slots.choose(asked.submit)
             if chosen is None:
                 return
-            if self._must_wait(asked, chosen):
+            if self._must_wait(asked, chosen) or self._follows(asked, chosen):
                 continue
             copied = chosen.source is not None or asked.fetch is not None
             self._begin(asked, chosen)
@@ -124,6 +125,22 @@ class Entrance:
                 packed(submit.tokens), scope_of(submit.tenant), most_reusable(submit.tokens), chosen.reuse + WORTH
             )
         return not asked.ready
+
+    def _follows(self, asked: _Asked, chosen: Place) -> bool:
+        """Whether somebody is at what the run begins with: to wait for that is cheaper than to do it again."""
+        if not self._model.cuttable:
+            return False
+        if asked.follows is None:
+            held = max(chosen.reuse, asked.fetch.count if asked.fetch else 0)
+            submit = asked.submit
+            asked.follows = upcoming(self._slots.running(), tenant=submit.tenant, tokens=submit.tokens, held=held)
+        if asked.follows is None:
+            return False
+        run, until = asked.follows
+        if any(slot.run is run and run.ingesting and slot.in_kv < until for slot in self._slots.running()):
+            return True
+        asked.follows = None
+        return False
 
     def _begin(self, asked: _Asked, chosen: Place | None) -> None:
         self._waiting.remove(asked)

@@ -32,6 +32,7 @@ from livethread_server.worker.entrance import Entrance
 from livethread_server.worker.llama import LONGEST_CHUNK, Context, DecodeFailed
 from livethread_server.worker.scheduler import ALONE, Chunk, Costs, Waiting, plan
 from livethread_server.worker.sequence import Sequence, run_of
+from livethread_server.worker.step_times import StepTimes
 from livethread_server.worker.tiers import Tiers
 
 Command = Submit | CancelRun | Forget | Ingest | Warm | Evict | Pin | AskStats
@@ -78,6 +79,7 @@ class Loop:
         self._asks: set[int] = set()
         self._answers: list[Settled | Stats] = []
         self._steps = 0
+        self._times = StepTimes()
         self._told_at = time.monotonic()
 
     def run(self) -> None:
@@ -102,14 +104,22 @@ class Loop:
         self._decoder.generate(rows)
         if self._entrance.empty:
             self._ahead.advance(self._ingest_ahead, eager=not any(self._slots.running()))
-        self._tidy((time.monotonic() - began) * 1000)
+        took = time.monotonic() - began
+        if rows or chunks:
+            self._times.took(took)
+        self._tidy(took * 1000)
         self._emit()
 
     def _tidy(self, took_ms: float) -> None:
-        """Save KV in what is left of the step, or without hurry where nobody waits for the next one."""
-        idle = self._entrance.empty and not any(self._slots.running())
+        """Save KV in what is left of the step, or without hurry where nobody waits for the next one. Who waits for
+        chunks alone waits for no saving too.
+        """
+        running = any(self._slots.running())
+        if not self._entrance.empty and not running:
+            return
+        idle = self._entrance.empty and not running
         self._residencies.tidy(math.inf if idle else max(self._step_ms - took_ms, self._step_ms / 10))
-        self._tiers.archive.balance()
+        self._tiers.archive.balance(idle=idle)
 
     # Hear
 
@@ -122,10 +132,11 @@ class Loop:
 
     def _patience(self) -> float | None:
         """Seconds to wait for a command; None where nothing is to be done before one comes."""
-        idle = not any(self._slots.running())
-        if not idle or self._entrance.ready or (self._ahead.ready and self._entrance.empty):
+        if any(self._slots.running()) or self._entrance.ready:
             return 0.0
-        patience = self._residencies.patience()
+        if not self._entrance.empty:
+            return BEAT  # what is read for them wakes the loop
+        patience = 0.0 if self._ahead.ready else self._residencies.patience()
         if not self._owes:
             return patience
         return BEAT if patience is None else min(patience, BEAT)
@@ -156,7 +167,7 @@ class Loop:
                 self._residencies.forget(thread)
 
     def _stats(self) -> dict[str, object]:
-        return {**self._residencies.stats(), "tokens": dict(self._tiers.tokens)}
+        return {**self._residencies.stats(), "tokens": dict(self._tiers.tokens), "steps": self._times.told()}
 
     def _want(self, wanted: Ingest | Warm) -> None:
         """Note what is to be made ready, if it can be; a warm that cannot is answered at once."""

@@ -6,6 +6,7 @@ This module must never know runs' texts, or how files look.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -23,6 +24,8 @@ from livethread_server.worker.slots import Slots
 
 SETTLE = 0.25
 """Seconds after its last use before a sequence is saved: a turn that follows at once need not wait for it."""
+BUSY_SETTLE = 2.0
+"""The same while runs go on, each of which would have its next token later."""
 MOST_PENDING = 1 << 28
 """Bytes that may wait to be written; beyond that nothing more is saved, and what must go is lost."""
 FIRST_GUESS = 0.02
@@ -55,6 +58,7 @@ class Residencies:
         self._settled: list[Settled] = []
         self._evicting: deque[Evict] = deque()
         self.slots = Slots(context, self.save, archive.pinned, clock)
+        archive.spare(lambda: [slot.thread for slot in self.slots.running() if slot.thread is not None])
         self.evictions = 0
 
     # Saving
@@ -120,7 +124,7 @@ class Residencies:
             return
         if self._archive.empty or not self._open:
             return
-        now = self._clock()
+        now, settle = self._clock(), SETTLE if math.isinf(room_ms) else BUSY_SETTLE
         for slot in sorted(self.slots, key=lambda slot: slot.used):
             if not slot.idle or slot.thread is None:
                 continue
@@ -128,7 +132,7 @@ class Residencies:
             if self._stale(slot, now) and fits:
                 self._put_away(slot)
                 return
-            if slot.dirty and now - slot.used_at >= SETTLE and fits:
+            if slot.dirty and now - slot.used_at >= settle and fits:
                 self.save(slot)
                 return
 
@@ -248,6 +252,7 @@ class Residencies:
             "threads": threads,
             "live": {
                 "sequences": len(live),
+                "running": sum(1 for slot in self.slots if not slot.idle),
                 "of": self._context.sequences,
                 "tokens": sum(slot.in_kv for slot in live),
                 "cells": self._context.cells,

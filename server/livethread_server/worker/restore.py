@@ -10,8 +10,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from livethread_server.worker.archive import Archive, Part, Read
+from livethread_server.worker.archive import Archive
+from livethread_server.worker.chains import Part
 from livethread_server.worker.rows import Bytes, Frame, Shape, state_size
+from livethread_server.worker.stock import Read
 
 SPARE = 2
 """How many buffers are kept for the next fetches."""
@@ -100,8 +102,13 @@ class Restores:
         self._spare.clear()
         return np.empty(size + size // 4, np.uint8)[:size]
 
+    def keep(self, buffer: Bytes | Exception) -> None:
+        """Use a buffer for one of the next fetches."""
+        if not isinstance(buffer, Exception) and len(self._spare) < SPARE:
+            self._spare.append(buffer)
+
     def give_back(self, fetch: Fetch) -> None:
         """Nobody needs its state any more."""
         state, fetch.state = fetch.state, None
-        if self._shape is not None and state is not None and fetch.done and len(self._spare) < SPARE:
-            self._spare.append(state if state.base is None else state.base)
+        if self._shape is not None and state is not None and fetch.done:
+            self.keep(state if state.base is None else state.base)

@@ -52,7 +52,14 @@ class Sequence:
 
     def common(self, tokens: Tokens[int], limit: int) -> int:
         """How many of the first ``limit`` tokens are the first ones in KV here."""
-        low, high = 0, min(limit, self.in_kv)
+        return self._alike(tokens, min(limit, self.in_kv))
+
+    def coming(self, tokens: Tokens[int], limit: int) -> int:
+        """As `common`, once all tokens here are in KV."""
+        return self._alike(tokens, min(limit, len(self.tokens)))
+
+    def _alike(self, tokens: Tokens[int], high: int) -> int:
+        low = 0
         while low < high:
             middle = (low + high + 1) // 2
             same = list(tokens[low:middle]) == self.tokens[low:middle]

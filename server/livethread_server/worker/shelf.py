@@ -7,11 +7,14 @@ rows mean.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -31,7 +34,8 @@ from livethread_server.worker.chunk import (
 
 KEY_SIZE = 32
 _FIRST_READ = FIXED_SIZE + 4 * 256
-_TEMPORARY = ".new"
+TEMPORARY = ".new"
+"""How the names of files end that are being written."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,15 +48,15 @@ class Note(Struct, frozen=True, array_like=True):
 
 
 class Shelf:
-    """``folder`` is made where it is missing. Files of a ``durable`` shelf survive a loss of power.
-
-    With a ``key`` every file's tag is verified; without one the folder must be ours alone, in memory.
+    """``folder`` is made where it is missing. Files of a ``durable`` shelf survive a loss of power; the tags of others
+    are made quickly. Raises OSError where the folder cannot be made or looked into.
     """
 
-    def __init__(self, folder: Path, *, key: bytes | None, durable: bool) -> None:
+    def __init__(self, folder: Path, *, key: bytes, durable: bool) -> None:
         self._chunks, self._notes = folder / "chunks", folder / "threads"
         for each in (folder, self._chunks, self._notes):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.scandir(each).close()
         self._key = key
         self._durable = durable
         self.refused = 0
@@ -61,7 +65,7 @@ class Shelf:
         """The chunks that are there with the times of their last use; what is no chunk of ours is removed."""
         found: list[tuple[float, Head]] = []
         foreign = 0
-        for path in _files(self._chunks):
+        for path in self._files(self._chunks):
             try:
                 used, head = _read_head(path)
             except (BadChunk, OSError) as error:
@@ -69,7 +73,7 @@ class Shelf:
                 continue
             if head.fingerprint != fingerprint:
                 foreign += 1
-                path.unlink(missing_ok=True)
+                _discard(path)
             else:
                 found.append((used, head))
         if foreign:
@@ -97,21 +101,20 @@ class Shelf:
         expected = head.pack()
         rest = head.size + TAG_SIZE
         body = buffer[:rest] if buffer is not None and len(buffer) >= rest else np.empty(rest, np.uint8)
-        with path.open("rb", buffering=0) as file:
+        with _open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size != head.file_size:
                 raise BadChunk("its size is not what it was")
             if file.read(len(expected)) != expected:
                 raise BadChunk("it is another chunk than its name says")
             _fill(file.fileno(), body)
         rows = body[: head.size]
-        if self._key is not None:
-            verify(self._key, expected, rows, body[head.size :].tobytes())
+        verify(self._key, expected, rows, body[head.size :].tobytes(), quick=not self._durable)
         return rows
 
     def write(self, head: Head, rows: Bytes) -> None:
         """Put a chunk in. Raises OSError; then nothing is there."""
         beginning = head.pack()
-        end = bytes(TAG_SIZE) if self._key is None else tag(self._key, beginning, rows)
+        end = tag(self._key, beginning, rows, quick=not self._durable)
         self._put(self._path(head.name), [beginning, rows, end], durable=self._durable)
 
     def remove(self, name: bytes) -> None:
@@ -120,7 +123,7 @@ class Shelf:
 
     def notes(self) -> Iterator[Note]:
         """The notes that are there; what is no note is removed."""
-        for path in _files(self._notes):
+        for path in self._files(self._notes):
             try:
                 data = path.read_bytes()
                 if data[:TAG_SIZE] != self._note_tag(data[TAG_SIZE:]):
@@ -128,7 +131,7 @@ class Shelf:
                 note = msgspec.msgpack.decode(data[TAG_SIZE:], type=Note)
                 if self._note_path(note.thread) != path:
                     raise BadChunk("it is about another thread than its name says")
-            except (ValueError, OSError) as error:
+            except (ValueError, msgspec.MsgspecError, OSError) as error:
                 self._refuse(path, error)
             else:
                 yield note
@@ -143,29 +146,39 @@ class Shelf:
         self._note_path(thread).unlink(missing_ok=True)
 
     def _put(self, path: Path, parts: list[bytes | Bytes], *, durable: bool) -> None:
-        temporary = path.with_suffix(_TEMPORARY)
+        temporary = path.with_suffix(TEMPORARY)
         try:
-            with temporary.open("wb", buffering=0) as file:
+            _remove(temporary)  # whatever it is: a link must not be written through
+            with _open(temporary, "xb") as file:
                 for part in parts:
                     _write(file.fileno(), part)
                 if durable:
                     os.fsync(file.fileno())
             temporary.replace(path)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                _remove(temporary)
             raise
 
     def _refuse(self, path: Path, error: Exception) -> None:
         """One log line for what is not what it should be; and away with it."""
         self.refused += 1
         _log.warning("The cached file %s was removed, since %s.", path, error)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as refusal:
-            _log.warning("The cached file %s cannot be removed: %s.", path, refusal)
+        _discard(path)
+
+    def _files(self, folder: Path) -> Iterator[Path]:
+        """The files of a folder; what a death left half written is removed, and what is no file too."""
+        for entry in list(os.scandir(folder)):
+            path = Path(entry.path)
+            if path.suffix == TEMPORARY:
+                _discard(path)
+            elif entry.is_file(follow_symlinks=False):
+                yield path
+            else:
+                self._refuse(path, BadChunk("it is no file"))
 
     def _note_tag(self, data: bytes) -> bytes:
-        return hashlib.blake2b(data, digest_size=TAG_SIZE, key=self._key or b"").digest()
+        return hashlib.blake2b(data, digest_size=TAG_SIZE, key=self._key).digest()
 
     def _path(self, name: bytes) -> Path:
         return self._chunks / name.hex()
@@ -178,10 +191,12 @@ def key_in(folder: Path) -> bytes:
     """The secret key of a cache folder, drawn at the first time. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "key"
-    if path.exists() and len(key := path.read_bytes()) == KEY_SIZE:
-        return key
+    if path.exists():
+        if len(key := path.read_bytes()) == KEY_SIZE:
+            return key
+        _log.warning("The key %s was damaged, and another is drawn: nothing that was kept under it can be used.", path)
     key = os.urandom(KEY_SIZE)
-    temporary = folder / f"key{_TEMPORARY}"
+    temporary = folder / f"key{TEMPORARY}"
     temporary.unlink(missing_ok=True)
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key)
@@ -191,18 +206,9 @@ def key_in(folder: Path) -> bytes:
     return key
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """The files of a folder; what a death left half written is removed."""
-    for path in list(folder.iterdir()):
-        if path.suffix == _TEMPORARY:
-            path.unlink(missing_ok=True)
-        elif path.is_file() and not path.is_symlink():
-            yield path
-
-
 def _read_head(path: Path) -> tuple[float, Head]:
     """When a file was used last, and its head. Raises `BadChunk`, OSError."""
-    with path.open("rb", buffering=0) as file:
+    with _open(path, "rb") as file:
         about = os.fstat(file.fileno())
         data = file.read(_FIRST_READ) or b""
         if head_size(data) > len(data):
@@ -211,6 +217,28 @@ def _read_head(path: Path) -> tuple[float, Head]:
     if head.name.hex() != path.name:
         raise BadChunk("it is another chunk than its name says")
     return about.st_mtime, head
+
+
+def _open(path: Path, mode: Literal["rb", "xb"]) -> FileIO:
+    """Open what must be a plain file: neither follow a link nor wait for the other end of a pipe."""
+    strict = os.O_NOFOLLOW | os.O_NONBLOCK
+    return open(path, mode, buffering=0, opener=lambda name, flags: os.open(name, flags | strict, 0o600))
+
+
+def _remove(path: Path) -> None:
+    """Take away a file, a link or an empty folder, if it is there. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _discard(path: Path) -> None:
+    """Take it away, or say why that cannot be done."""
+    try:
+        _remove(path)
+    except OSError as error:
+        _log.warning("The cached file %s cannot be removed: %s.", path, error)
 
 
 def _fill(file: int, body: Bytes) -> None:

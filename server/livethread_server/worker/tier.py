@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Literal
 
-from livethread_server.worker.chunk import Bytes, Head
+from livethread_server.worker.chunk import TOKENS, Bytes, Head
 from livethread_server.worker.shelf import Shelf
 
 TierName = Literal["ram", "disk"]
@@ -29,9 +29,19 @@ class Entry:
         self.coming: set[TierName] = set()
         self.holders: set[str] = set()
 
+    @property
+    def is_tail(self) -> bool:
+        """Whether it ends a context, so that only who has exactly that context can use all of it."""
+        return self.head.whole or self.head.count < TOKENS
+
     def on(self, tier: TierName) -> bool:
         """Whether it is on a shelf, or will be in a moment."""
         return tier in self.there or tier in self.coming
+
+    @property
+    def sunk(self) -> bool:
+        """Whether the disk has it and RAM has not."""
+        return "disk" in self.there and not self.on("ram")
 
     @property
     def lost(self) -> bool:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from livethread_server.engine.wire import Configure
 from livethread_server.worker.ahead import Ahead
 from livethread_server.worker.archive import Archive
@@ -18,13 +20,15 @@ from livethread_server.worker.files import Files
 from livethread_server.worker.llama import Context
 from livethread_server.worker.residency import Residencies
 from livethread_server.worker.restore import Restores
-from livethread_server.worker.rows import Malformed, Shape, parse
+from livethread_server.worker.rows import Malformed, Shape, parse, state_size
 from livethread_server.worker.sequence import Sequence
 from livethread_server.worker.shelf import Shelf, key_in
 from livethread_server.worker.tier import Tier
 
 LAST_SECONDS = 8.0
 """How long writing to disk may take when the server stops."""
+READY = 48 << 20
+"""Bytes that are made ready for the first state that is restored, and for the first that is saved, at most."""
 _PROBE = 3
 """Tokens whose state tells its shape."""
 
@@ -50,11 +54,22 @@ class Tiers:
             context, self.archive, namer, shape, idle_after=configure.idle_after, clock=clock
         )
         self.restores = Restores(self.archive, shape, context.streams)
+        if shape and not self.archive.empty:
+            self._prepare(context, shape)
 
         def may_give_up(slot: Sequence) -> bool:
             return not slot.dirty or clock() - slot.used_at >= configure.idle_after
 
         self.ahead = Ahead(self.residencies, self.restores, budget=configure.ingest_tokens, may_give_up=may_give_up)
+
+    def _prepare(self, context: Context, shape: Shape) -> None:
+        """Have the memory touched that the first restore and the first save need: fresh pages may take ten times as
+        long as either, most of all in a virtual machine.
+        """
+        size = min(READY, state_size(shape, context.streams, context.length))
+        self.files.read(lambda: np.ones(size, np.uint8), self.restores.keep)
+        self.archive.prepare(shape.width)
+        self.files.read(lambda: np.ones(size, np.uint8), context.export_into)
 
     def count(self, *, live: int, ram: int, disk: int, computed: int) -> None:
         """A run's prompt came from there."""
@@ -74,7 +89,8 @@ def _tiers(configure: Configure) -> list[Tier]:
     tiers: list[Tier] = []
     try:
         if configure.ram_dir and configure.ram_bytes > 0:
-            shelf = Shelf(Path(configure.ram_dir), key=None, durable=False)
+            folder = Path(configure.ram_dir)
+            shelf = Shelf(folder, key=key_in(folder), durable=False)
             tiers.append(Tier("ram", shelf, configure.ram_bytes))
     except OSError as error:
         _log.warning("There is no RAM cache: %s.", error)

@@ -12,15 +12,24 @@ from typing import Any
 
 import pytest
 import websockets
+from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
+import livethread
+from livethread.errors import CommandError
+from livethread.messages import ShareOk, ThreadShare
 from livethread_server import websocket
+from livethread_server.auth.jwt import JwtAuth, JwtRules
+from livethread_server.auth.keys import KeySet
 from livethread_server.auth.token_file import TokenFile
-from tests.house import House
+from livethread_server.engine.grammar import GrammarCheck
+from livethread_server.store.memory import MemoryStore
+from livethread_server.vocabulary import Vocabulary
+from tests.house import House, closing
 from tests.socketry import OpenHouse, opened
-from tests.tokens import given_out, taken_back
+from tests.tokens import given_out, jwk, jwks, signed, taken_back
 from tests.wireclient import connected
 
 JSON = "livethread.v1.json"
@@ -103,6 +112,45 @@ async def test_a_wrong_token_in_the_handshake_closes_with_4500(doors: OpenHouse,
     async with knocking(doors, JSON, f"livethread.token.{token}x") as socket:
         code, reason = await closed(socket)
         assert (code, token in reason) == (4500, False)
+
+
+async def test_a_jwt_comes_in_at_either_door_and_ends_its_session_when_it_expires(
+    vocabulary: Vocabulary, model_path: Path, ec_key: ec.EllipticCurvePrivateKey
+) -> None:
+    keys = KeySet(lambda: jwks(jwk(ec_key, "ES256", kid="one")), secrets=False)
+    rules = JwtRules(algorithms=("ES256",), audience="livethread", issuer=None, leeway=0.0)
+    grammars = GrammarCheck(model_path)
+    good = signed(ec_key, "ES256", "one")
+    async for house in closing(House(MemoryStore(), vocabulary, grammars, auth=JwtAuth(keys, rules))):
+        async with opened(house) as doors, connected(doors.ws_url) as client:
+            for bad in (signed(ec_key, "ES256", "one", aud="other"), signed(ec_key, "ES256", "one", exp=1)):
+                assert (await client.refused("hello", token=bad))["code"] == "unauthorized"
+            assert (await client.ask("hello", token=good))["principal"] == {"id": "alice", "name": "Alice"}
+            short = signed(ec_key, "ES256", "one", exp=time.time() + 2)
+            async with knocking(doors, JSON, f"livethread.token.{short}") as socket:
+                assert (await closed(socket))[0] == 4500
+            await client.ask("ping")
+    await grammars.stop()
+
+
+async def test_a_python_client_that_loses_a_thread_is_told_so(doors: OpenHouse, token: str, tmp_path: Path) -> None:
+    others = given_out(tmp_path / "tokens.json", "bob")
+    async with (
+        livethread.connect(doors.ws_url, token=token) as alice,
+        livethread.connect(doors.ws_url, token=others) as bob,
+    ):
+        thread = await alice.create(thread="t")
+        await alice.call(ThreadShare(id=0, thread="t", principal="bob", role="viewer"), ShareOk)
+        copy = bob.thread("t")
+        await copy.attach()
+        reading = asyncio.ensure_future(anext(copy.subscribe()))
+        await bob.ping()
+        await alice.call(ThreadShare(id=0, thread="t", principal="bob", role="none"), ShareOk)
+        with pytest.raises(CommandError, match="may read this thread no more"):
+            await reading
+        assert (copy.attached, thread.attached) == (False, False)
+        with pytest.raises(CommandError, match="There is no thread 't'"):
+            await copy.attach()
 
 
 async def test_a_token_in_the_url_is_worth_nothing(doors: OpenHouse, token: str) -> None:

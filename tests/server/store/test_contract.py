@@ -249,6 +249,14 @@ async def test_deletion_takes_everything_of_the_thread_and_nothing_else(store: S
 # list
 
 
+async def test_an_owners_threads_are_counted(store: Store) -> None:
+    assert await store.count("alice") == 0
+    for thread in ("t1", "t2"):
+        await created(store, thread, a_turn(1))
+    await created(store, "bobs", owner="bob")
+    assert (await store.count("alice"), await store.count("bob")) == (2, 1)
+
+
 async def test_threads_are_listed_newest_change_first_in_pages(store: Store) -> None:
     random_order = random.Random(1).sample(range(20), 20)
     for n in random_order:

@@ -1,62 +1,13 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from livethread_server.worker.archive import Archive
-from livethread_server.worker.chunk import Bytes, Head, Namer, scope_of
-from livethread_server.worker.files import Files
-from livethread_server.worker.shelf import Shelf, key_in
-from livethread_server.worker.tier import Tier, TierName
-
-NAMER = Namer(b"f" * 32, 100)
-PLENTY = 1 << 30
-ALICE = scope_of("alice")
-
-
-class Kept:
-    """An archive over real folders, with rows that tell whose they are."""
-
-    def __init__(self, folder: Path, **budgets: int) -> None:
-        self.files = Files(lambda: None)
-        self.folder = folder
-        tiers: list[Tier] = []
-        names: tuple[TierName, ...] = ("ram", "disk")
-        for name in names:
-            if budgets.get(name, PLENTY):
-                key = key_in(folder / name) if name == "disk" else None
-                shelf = Shelf(folder / name, key=key, durable=name == "disk")
-                tiers.append(Tier(name, shelf, budgets.get(name, PLENTY)))
-        self.archive = Archive(tiers, self.files, NAMER.fingerprint)
-
-    def settle(self) -> None:
-        assert self.files.settle(10)
-        self.archive.balance()
-        assert self.files.settle(10)
-
-    def keep(self, thread: str, tokens: bytes, scope: bytes = ALICE, shared: int = 0) -> list[Head]:
-        heads = NAMER.chain(tokens, scope, shared)
-        rows: dict[bytes, Bytes] = {
-            head.name: np.full(head.size, head.tokens[0], np.uint8) for head in self.archive.missing(heads)
-        }
-        self.archive.keep(thread, heads, rows)
-        self.settle()
-        return heads
-
-    def sink(self, thread: str) -> None:
-        done: list[bool] = []
-        self.archive.sink(thread, lambda: done.append(True))
-        self.settle()
-        assert done == [True]
-
-    def found(self, tokens: bytes, scope: bytes = ALICE) -> int:
-        return sum(part.count for part in self.archive.find(tokens, scope, len(tokens) // 4))
-
-    def files_in(self, tier: str) -> int:
-        return len(list((self.folder / tier / "chunks").iterdir()))
+from tests.kept import ALICE, BOB, NAMER, Kept, tokens
 
 
 @pytest.fixture
@@ -66,16 +17,12 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
     kept.files.close()
 
 
-def tokens(count: int, first: int = 0) -> bytes:
-    return np.arange(first, first + count, dtype="<i4").tobytes()
-
-
 def test_a_context_is_found_as_far_as_it_is_equal(kept: Kept) -> None:
     kept.keep("t", tokens(600))
     assert kept.found(tokens(600)) == 600
     assert kept.found(tokens(700)) == 600
     assert kept.found(tokens(300) + tokens(300, first=9000)) == 300
-    assert kept.found(tokens(600), scope_of("bob")) == 0
+    assert kept.found(tokens(600), BOB) == 0
     assert kept.archive.where("t") == ("ram", 600)
 
 
@@ -124,7 +71,6 @@ def test_a_full_ram_sends_what_was_used_longest_ago_to_disk_ahead_of_need(tmp_pa
     kept = Kept(tmp_path, ram=100_000)
     for number in range(20):
         kept.keep(f"t{number}", tokens(100, first=1000 * number))
-        kept.settle()
     assert kept.archive.stats()["tiers"]["ram"]["bytes"] <= 100_000
     places = [kept.archive.where(f"t{number}")[0] for number in range(20)]
     assert places == sorted(places)
@@ -173,3 +119,58 @@ def test_nothing_can_be_kept_without_a_shelf(tmp_path: Path) -> None:
     kept.keep("t", tokens(100))
     assert kept.archive.where("t") == ("cold", 0)
     kept.files.close()
+
+
+def test_what_came_from_disk_returns_to_ram_while_nobody_runs_one_chunk_at_a_time(kept: Kept) -> None:
+    kept.keep("t", tokens(600))
+    kept.sink("t")
+    kept.archive.leave_ram("t")
+    heads = NAMER.chain(tokens(600), ALICE, 0)
+    kept.archive.keep("t", heads, {})
+    kept.settle(idle=False)
+    assert kept.files_in("ram") == 0
+    kept.archive.balance(idle=True)
+    assert kept.files.settle(10)
+    assert kept.files_in("ram") == 1
+    kept.settle()
+    assert kept.files_in("ram") == 3
+    assert kept.archive.where("t") == ("ram", 600)
+
+
+def test_a_thread_that_was_sent_to_disk_or_forgotten_does_not_return(kept: Kept) -> None:
+    for thread, first in (("t", 0), ("u", 5000)):
+        heads = kept.keep(thread, tokens(300, first))
+        kept.sink(thread)
+        kept.archive.leave_ram(thread)
+        kept.archive.keep(thread, heads, {})
+    kept.archive.leave_ram("t")
+    kept.archive.forget("u")
+    kept.settle()
+    assert kept.files_in("ram") == 0
+
+
+def test_a_context_larger_than_ram_does_not_go_round_and_round(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, ram=60_000)
+    heads = kept.keep("t", tokens(1000))
+    kept.sink("t")
+    kept.archive.leave_ram("t")
+    kept.archive.keep("t", heads, {})
+    kept.settle()
+    assert kept.archive.where("t") == ("disk", 1000)
+    kept.files.close()
+
+
+def test_a_beginning_outlives_what_follows_it_over_a_restart_too(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, ram=0)
+    for number, thread in enumerate(("old", "new")):
+        heads = kept.keep(thread, tokens(600, first=5000 * number))
+        for at, head in enumerate(heads):  # as reading and writing leaves them: the beginning was used first
+            os.utime(tmp_path / "disk" / "chunks" / head.name.hex(), (1000 * number + at, 1000 * number + at))
+    kept.settle()
+    again = Kept(tmp_path, ram=0, disk=100_000)
+    assert again.archive.where("old") == ("disk", 256)
+    assert again.archive.where("new") == ("disk", 600)
+    last = Kept(tmp_path, ram=0, disk=60_000)
+    assert last.archive.where("new") == ("disk", 512)
+    for each in (kept, again, last):
+        each.files.close()

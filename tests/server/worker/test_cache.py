@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from livethread.model import Sampling
 from livethread_server.engine.wire import Submit
-from livethread_server.worker.cache import WORTH, Place, misplaced, place
+from livethread_server.worker.cache import WAIT, WORTH, Place, misplaced, place, upcoming
 from livethread_server.worker.run import Run
 from livethread_server.worker.sequence import Sequence
 
@@ -136,3 +136,25 @@ def test_exchanging_again_and_again_brings_all_side_by_side(running: set[int]) -
         moves += 1
     assert moves <= 8
     assert not running or max(running) - min(running) == len(running) - 1
+
+
+def test_a_prompt_that_is_being_read_is_waited_for_where_that_saves_enough() -> None:
+    prompt = list(range(400))
+    every = slots(("t", prompt), ("u", prompt[:200]))
+    for sequence in every:
+        sequence.in_kv, sequence.run = 0, a_run()
+    run = every[0].run
+
+    def found(tokens: list[int], held: int = 0, tenant: str = "x") -> tuple[Run, int] | None:
+        return upcoming(every, tenant=tenant, tokens=tokens, held=held)
+
+    assert found([*prompt, 7, 8]) == (run, 400)
+    assert found(prompt) == (run, 398)
+    assert found([*prompt[:WAIT], 7, 8]) == (run, WAIT)
+    assert found([*prompt[: WAIT - 1], 7, 8]) is None
+    assert found([*prompt, 7, 8], held=400 - WAIT) == (run, 400)
+    assert found([*prompt, 7, 8], held=401 - WAIT) is None
+    assert found(prompt, tenant="y") is None
+    for sequence in every:
+        sequence.run = None
+    assert found(prompt) is None

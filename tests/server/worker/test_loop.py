@@ -323,3 +323,27 @@ def test_a_loop_that_has_something_to_do_says_so(driven: Driven, monkeypatch: py
     after = driven.steps
     driven.step()
     assert driven.steps == after
+
+
+def test_who_begins_as_a_prompt_that_is_being_read_waits_for_it_and_says_the_same(driven: Driven) -> None:
+    fork = words(1, 190) + words(2, 9)
+    driven.submit("first", words(1, 200), "t")
+    driven.submit("second", fork, "u")
+    driven.submit("short", words(1, 100), "v")
+    first, second, short = driven.finish("first", "second", "short")
+    assert [reused(output) for output in (first, second, short)] == [0, 190, 0]
+    assert tokens_of(driven.ask("clean", fork, tenant="y")) == tokens_of(second)
+
+
+def test_who_waits_for_a_prompt_goes_on_when_that_is_cancelled(driven: Driven) -> None:
+    driven.submit("first", words(1, 200), "t")
+    driven.submit("second", words(1, 190), "u")
+    driven.step()
+    driven.step(CancelRun("first"))
+    assert reason(driven.finish("second")[0]) == "length"
+
+
+def test_nobody_waits_for_another_tenants_prompt(driven: Driven) -> None:
+    driven.submit("first", words(1, 200), "t", tenant="x")
+    driven.submit("second", words(1, 200), "u", tenant="y")
+    assert [reused(output) for output in driven.finish("first", "second")] == [0, 0]

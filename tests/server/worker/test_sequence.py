@@ -48,3 +48,9 @@ def test_a_cleared_sequence_is_nobodys() -> None:
     assert sequence.thread is None
     assert sequence.tenant is None
     assert (sequence.tokens, sequence.in_kv) == ([], 0)
+
+
+def test_what_is_coming_counts_tokens_that_are_not_in_kv_yet() -> None:
+    sequence = holding(1, 2, 3, 4, in_kv=2)
+    assert (sequence.common((1, 2, 3, 9), 4), sequence.coming((1, 2, 3, 9), 4)) == (2, 3)
+    assert sequence.coming((1, 2, 3, 4), 3) == 3

@@ -3,6 +3,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,10 +24,9 @@ def chunk(first: int = 0, count: int = 20) -> tuple[Head, np.ndarray[tuple[int],
     return head, np.full(head.size, first % 251, np.uint8)
 
 
-@pytest.fixture(params=["ours alone", "verified"])
+@pytest.fixture(params=["quick", "durable"])
 def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
-    key = key_in(tmp_path) if request.param == "verified" else None
-    return Shelf(tmp_path, key=key, durable=key is not None)
+    return Shelf(tmp_path, key=key_in(tmp_path), durable=request.param == "durable")
 
 
 def file_of(folder: Path, head: Head) -> Path:
@@ -98,8 +99,7 @@ def test_a_harmed_file_is_refused_said_once_and_removed(
 
 
 @pytest.mark.parametrize("at", [-1, -40, 60, 230])
-def test_a_flipped_byte_is_found_by_the_tag(tmp_path: Path, at: int) -> None:
-    shelf = Shelf(tmp_path, key=key_in(tmp_path), durable=True)
+def test_a_flipped_byte_is_found_by_the_tag(shelf: Shelf, tmp_path: Path, at: int) -> None:
     head, rows = chunk()
     shelf.write(head, rows)
     data = bytearray(file_of(tmp_path, head).read_bytes())
@@ -153,3 +153,119 @@ def test_the_key_stays_and_is_for_the_owner_alone(tmp_path: Path) -> None:
     assert key_in(tmp_path / "new") == key
     assert (tmp_path / "new" / "key").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_reading_of_a_folder_follows_no_link_and_waits_for_no_pipe(
+    shelf: Shelf, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    head, rows = chunk()
+    shelf.write(head, rows)
+    elsewhere = tmp_path / "elsewhere"
+    file_of(tmp_path, head).rename(elsewhere)
+    for put in (lambda path: path.symlink_to(elsewhere), os.mkfifo, Path.mkdir):
+        for look in (lambda: shelf.read(head), lambda: shelf.scan(FINGERPRINT)):
+            put(file_of(tmp_path, head))
+            caplog.clear()
+            with caplog.at_level(logging.WARNING), contextlib.suppress(BadChunk, OSError):
+                assert look() == []
+            assert not os.path.lexists(file_of(tmp_path, head))
+            assert len(caplog.records) == 1
+    assert elsewhere.exists()
+
+
+def test_nothing_is_written_through_a_link(shelf: Shelf, tmp_path: Path) -> None:
+    head, rows = chunk()
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    path = file_of(tmp_path, head)
+    path.symlink_to(victim)
+    path.with_suffix(".new").symlink_to(victim)
+    shelf.write(head, rows)
+    assert victim.read_bytes() == b"precious"
+    assert not path.is_symlink()
+    assert np.array_equal(shelf.read(head), rows)
+
+
+def test_notes_that_are_links_are_removed(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.write_note(Note("t", (b"1" * 32,)))
+    (note,) = (tmp_path / "threads").iterdir()
+    note.rename(tmp_path / "note")
+    note.symlink_to(tmp_path / "note")
+    assert list(shelf.notes()) == []
+    assert not os.path.lexists(note)
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_damaged_key_is_drawn_anew_and_what_it_was_for_is_a_miss(
+    tmp_path: Path, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf(tmp_path, key=key_in(tmp_path), durable=True)
+    head, rows = chunk()
+    shelf.write(head, rows)
+    shelf.write_note(Note("t", (head.name,)))
+    (tmp_path / "key").write_bytes(b"k" * size)
+    with caplog.at_level(logging.WARNING):
+        again = Shelf(tmp_path, key=key_in(tmp_path), durable=True)
+    assert "key" in caplog.text
+    assert list(again.notes()) == []
+    with pytest.raises(BadChunk):
+        again.read(head)
+    assert (tmp_path / "key").stat().st_size == 32
+
+
+def test_another_key_makes_everything_a_miss(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, key=key_in(tmp_path), durable=True)
+    head, rows = chunk()
+    shelf.write(head, rows)
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    with pytest.raises(BadChunk):
+        Shelf(tmp_path, key=key_in(tmp_path), durable=True).read(head)
+    assert not file_of(tmp_path, head).exists()
+
+
+@pytest.mark.parametrize("name", ["chunks", "threads", "key"])
+def test_a_folder_that_is_not_as_it_should_be_cannot_be_a_shelf(tmp_path: Path, name: str) -> None:
+    if name == "key":
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(OSError, match=r"\[Errno"):
+        Shelf(tmp_path, key=key_in(tmp_path), durable=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable to root")
+@pytest.mark.parametrize("name", ["chunks", "threads"])
+def test_an_unreadable_folder_cannot_be_a_shelf(tmp_path: Path, name: str) -> None:
+    Shelf(tmp_path, key=key_in(tmp_path), durable=True)
+    (tmp_path / name).chmod(0)
+    with pytest.raises(PermissionError):
+        Shelf(tmp_path, key=key_in(tmp_path), durable=True)
+    (tmp_path / name).chmod(0o700)
+
+
+FILL = """
+import resource, signal, sys
+import numpy as np
+from pathlib import Path
+from livethread_server.worker.chunk import Namer, scope_of
+from livethread_server.worker.shelf import Shelf, key_in
+
+folder = Path(sys.argv[1])
+shelf = Shelf(folder, key=key_in(folder), durable=True)
+(head,) = Namer(b"f" * 32, 8).chain(np.arange(200, dtype="<i4").tobytes(), scope_of("a"), 0)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+try:
+    shelf.write(head, np.zeros(head.size, np.uint8))
+except OSError as error:
+    print(error.strerror)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(len(list((folder / "chunks").iterdir())))
+shelf.write(head, np.zeros(head.size, np.uint8))
+print(len(shelf.read(head)) == head.size)
+"""
+
+
+def test_a_write_that_the_system_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", FILL, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == ["File too large", "0", "True"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from livethread_server.engine.wire import (
@@ -19,6 +21,8 @@ from livethread_server.engine.wire import (
     Warm,
 )
 from livethread_server.worker import canary
+from livethread_server.worker.chunk import TAG_SIZE, head_size, tag
+from livethread_server.worker.files import READERS
 from livethread_server.worker.llama import Context, Model, loaded, quiet
 from livethread_server.worker.scheduler import Costs
 from tests.driven import Driven, reused, sources, tokens_of, words
@@ -189,14 +193,30 @@ def swap(path: Path) -> None:
     other.write_bytes(one)
 
 
+def forge(path: Path) -> None:
+    """Other rows with a tag that somebody else's key made."""
+    data = bytearray(path.read_bytes())
+    head = bytes(data[: head_size(bytes(data))])
+    data[-100] ^= 1
+    data[-TAG_SIZE:] = tag(b"k" * 32, head, np.frombuffer(data[len(head) : -TAG_SIZE], np.uint8))
+    path.write_bytes(data)
+
+
+def link(path: Path) -> None:
+    """A link to what was there, harmed."""
+    flip(path)
+    path.rename(path.parent.parent / path.name)
+    path.symlink_to(path.parent.parent / path.name)
+
+
 def lock(path: Path) -> None:
     """Something that cannot be read as a file."""
     path.unlink()
     path.mkdir()
 
 
-HARMS = [flip, truncate, replace, empty, swap, lock, Path.unlink]
-HARMED = [(harm, False) for harm in HARMS] + [(harm, True) for harm in (flip, swap, lock)]
+HARMS = [flip, truncate, replace, empty, swap, forge, link, lock, Path.unlink]
+HARMED = [(harm, False) for harm in HARMS] + [(harm, True) for harm in (flip, swap, forge, lock)]
 
 
 @pytest.mark.parametrize(("harm", "restarted"), HARMED)
@@ -218,6 +238,48 @@ def test_a_harmed_file_is_a_miss_and_the_text_is_the_same(
     again = driven.ask("r3", prompt, "t", max_tokens=6)
     assert tokens_of(again) == tokens_of(clean)
     assert sources(again) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("harm", [flip, truncate, swap, forge])
+def test_a_harmed_file_in_ram_is_a_miss_and_the_text_is_the_same(
+    start: Start, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    driven = start(cache_dir="", idle_after=0.0)
+    prompt = words(1, 300) + words(2, 9)
+    clean = driven.ask("r1", prompt, "clean", tenant="z", max_tokens=6)
+    driven.step(Forget("clean"))
+    driven.ask("r2", words(1, 300), "t", max_tokens=1)
+    driven.until(lambda: Moved("t", "ram", 300) in driven.moved)
+    driven.tiers.files.settle(5)
+    for path in sorted((tmp_path / "ram" / "chunks").iterdir()):
+        harm(path)
+        if harm is swap:
+            break
+    again = driven.ask("r3", prompt, "t", max_tokens=6)
+    assert tokens_of(again) == tokens_of(clean)
+    assert sources(again) == (0, 0, 0)
+    assert driven.stats()["tiers"]["ram"]["bad_files"] > 0
+
+
+@pytest.mark.parametrize("harm", [flip, swap, truncate])
+def test_a_harmed_note_costs_the_tail_and_nothing_else(
+    start: Start, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    driven = start(ram_dir="")
+    prompt = words(1, 300) + words(2, 9)
+    clean = driven.ask("r1", prompt, "clean", tenant="z", max_tokens=6)
+    driven.ask("r2", words(1, 300), "t", max_tokens=1)
+    for thread in ("clean", "t"):
+        assert evicted(driven, thread) == "disk"
+    for path in sorted((tmp_path / "disk" / "threads").iterdir()):
+        harm(path)
+        if harm is swap:
+            break
+    driven = start(ram_dir="")
+    again = driven.ask("r3", prompt, "t", max_tokens=6)
+    assert driven.moved[0].residency == "live"
+    assert tokens_of(again) == tokens_of(clean)
+    assert sources(again) == (0, 0, 256)
 
 
 def test_a_full_disk_lets_go_of_what_was_used_longest_ago(start: Start) -> None:
@@ -326,3 +388,56 @@ def test_what_is_only_live_is_written_when_the_server_stops(start: Start) -> Non
     driven = start(ram_dir="")
     driven.step()
     assert driven.moved == [Moved("t", "disk", 40)]
+
+
+def test_a_disk_that_was_full_is_used_again_later(start: Start, tmp_path: Path) -> None:
+    driven = start(ram_dir="")
+    chunks = tmp_path / "disk" / "chunks"
+    chunks.rmdir()
+    chunks.write_bytes(b"no folder")
+    driven.ask("r1", words(1, 40), "t", max_tokens=2)
+    assert evicted(driven, "t") == "cold"
+    assert driven.tiers.archive.resting
+    chunks.unlink()
+    chunks.mkdir()
+    for tier in driven.tiers.archive.tiers:
+        tier.rests_until = 0.0
+    driven.ask("r2", words(1, 40), "t", max_tokens=2)
+    assert evicted(driven, "t") == "disk"
+
+
+def test_a_full_disk_takes_nothing_from_a_pinned_or_running_thread(start: Start) -> None:
+    driven = start(ram_dir="", disk_bytes=3_000_000)
+    driven.step(Pin("t0", True))
+    driven.ask("before", words(99, 40), "running", tenant="r", max_tokens=1)
+    assert evicted(driven, "running") == "disk"
+    endless = {0: -1000.0, 2: -1000.0}
+    driven.submit("running", (*words(99, 40), 7, 8), "running", tenant="r", max_tokens=900, logit_bias=endless)
+    for number in range(4):
+        driven.ask(f"r{number}", words(number, 40), f"t{number}", tenant=f"x{number}", max_tokens=1)
+        assert evicted(driven, f"t{number}") == "disk"
+    assert driven.said["running"].finished is None
+    moved = [each.thread for each in driven.moved if each.residency == "cold"]
+    assert moved == ["t1", "t2"]
+    assert driven.tiers.archive.where("running") == ("disk", 40)
+    assert sources(driven.ask("again", (*words(0, 40), 5, 6), "t0", tenant="x0")) == (0, 0, 40)
+
+
+def test_who_waits_for_chunks_waits_for_no_saving(start: Start) -> None:
+    driven = start()
+    driven.ask("r1", words(1, 300), "t", max_tokens=1)
+    evicted(driven, "t")
+    driven.ask("r2", words(2, 40), "other", tenant="y", max_tokens=1)
+    gate = threading.Event()
+    for _ in range(READERS):
+        driven.tiers.files.read(gate.wait, lambda _: None)
+    driven.submit("r3", (*words(1, 300), 7, 8), "t")
+    slot = driven.loop._slots.of("other")
+    assert slot is not None
+    slot.saved, slot.used_at = 0, 0.0
+    for _ in range(3):
+        driven.step()
+    assert slot.dirty
+    gate.set()
+    assert sources(driven.finish("r3")[0]) == (0, 0, 300)
+    driven.until(lambda: not slot.dirty)

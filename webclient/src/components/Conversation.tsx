@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { loadOlder } from "../open-thread";
+import { rightOn } from "../rights";
 import { runOf, type ThreadView } from "../thread";
 import { editing, turns } from "../view";
 import { ArrowDown } from "./icons";
@@ -18,7 +19,7 @@ export function Conversation({ view }: { view: ThreadView }) {
         <div class="conversation-content" ref={scroll.content}>
           {view.more && <LoadOlder holding={scroll.holding} />}
           <Messages view={view} />
-          {view.deleted && <p class="notice">This thread was deleted. What you typed is still below.</p>}
+          {view.gone && <p class="notice">{GONE[view.gone]} What you typed is still below.</p>}
         </div>
       </div>
       {!scroll.atEnd && (
@@ -31,9 +32,15 @@ export function Conversation({ view }: { view: ThreadView }) {
   );
 }
 
+const GONE = {
+  deleted: "This thread was deleted.",
+  unreadable: "This thread was deleted, or is no longer shared with you.",
+};
+
 function Messages({ view }: { view: ThreadView }) {
   const { messages } = view.thread;
   const last = messages.at(-1);
+  const writable = !view.gone && rightOn(view.thread) !== "read";
   return (
     <ol class="messages" aria-label="Messages">
       {messages.map((message) => (
@@ -42,6 +49,8 @@ function Messages({ view }: { view: ThreadView }) {
           message={message}
           run={runOf(view, message)}
           error={view.errors[message.id] ?? null}
+          dropped={view.dropped[message.id] ?? 0}
+          writable={writable}
           last={message === last}
           edited={editing.value === message.id}
         />
@@ -63,4 +72,3 @@ function LoadOlder({ holding }: { holding: (change: () => Promise<void>) => Prom
     </button>
   );
 }
-

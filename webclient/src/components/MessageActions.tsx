@@ -12,26 +12,27 @@ interface Props {
   message: Message;
   text: string;
   last: boolean;
+  writable: boolean;
 }
 
-export function MessageActions({ message, text, last }: Props) {
-  if (isUnfinished(message)) return <Waiting message={message} />;
+export function MessageActions({ message, text, last, writable }: Props) {
+  if (isUnfinished(message)) return writable ? <Waiting message={message} /> : null;
   const { role } = message;
   return (
     <div class="message-actions" role="group" aria-label="What can be done with this message">
       {text && <CopyButton text={text} />}
-      {role !== "tool" && <EditButton message={message} />}
-      {last && role === "assistant" && (
+      {writable && role !== "tool" && <EditButton message={message} />}
+      {writable && last && role === "assistant" && (
         <IconButton label="Regenerate" testId="message-regenerate" onClick={() => void orSay(again("regenerate"))}>
           <Again />
         </IconButton>
       )}
-      {last && role === "user" && (
+      {writable && last && role === "user" && (
         <IconButton label="Get a reply" testId="message-regenerate" onClick={() => void orSay(again("reply"))}>
           <Again />
         </IconButton>
       )}
-      {last && role === "assistant" && text && (
+      {writable && last && role === "assistant" && text && (
         <IconButton label="Continue" testId="message-continue" onClick={() => void orSay(again("continue"))}>
           <Onward />
         </IconButton>
@@ -39,7 +40,7 @@ export function MessageActions({ message, text, last }: Props) {
       <IconButton label="Fork the thread here" testId="message-fork" onClick={() => void orSay(fork(message))}>
         <Fork />
       </IconButton>
-      <DeleteButton message={message} />
+      {writable && <DeleteButton message={message} />}
     </div>
   );
 }

@@ -5,14 +5,25 @@ interface Props {
   message: Message;
   run: RunView | null;
   error: ErrorBody | null;
+  /** How many of the oldest messages the model could not be shown. */
+  dropped: number;
   /** Nothing of the message can be seen yet. */
   silent: boolean;
 }
 
 /** What a reader must know of a message's state, where its text does not show it. */
-export function MessageNote({ message, run, error, silent }: Props) {
+export function MessageNote({ message, run, error, dropped, silent }: Props) {
   const note = noteOf(message, run, error, silent);
-  return note && <p class="message-note">{note}</p>;
+  return (
+    <>
+      {dropped > 0 && (
+        <p class="message-note left-out" data-testid="dropped">
+          {leftOut(dropped)}
+        </p>
+      )}
+      {note && <p class="message-note">{note}</p>}
+    </>
+  );
 }
 
 function noteOf(message: Message, run: RunView | null, error: ErrorBody | null, silent: boolean): string | null {
@@ -26,10 +37,15 @@ function noteOf(message: Message, run: RunView | null, error: ErrorBody | null, 
     case "interrupted":
       return "Interrupted before it was finished.";
     case "failed":
-      return `Failed. ${error?.message ?? "The server did not say why."}`;
+      return `Failed. ${error?.message ?? "Why was told only then; regenerate it to try again."}`;
     default:
       return endOf(message);
   }
+}
+
+function leftOut(dropped: number): string {
+  const some = dropped === 1 ? "oldest message was" : `oldest ${dropped.toLocaleString("en")} messages were`;
+  return `The ${some} left out of what the model read.`;
 }
 
 function queued(position: number | null): string {

@@ -12,12 +12,14 @@ interface Props {
   message: Message;
   run: RunView | null;
   error: ErrorBody | null;
+  dropped: number;
+  writable: boolean;
   last: boolean;
   edited: boolean;
 }
 
 /** One turn: a knot on the thread, who said it, what was said, how it ended, what can be done with it. */
-export const MessageView = memo(({ message, run, error, last, edited }: Props) => {
+export const MessageView = memo(({ message, run, error, dropped, writable, last, edited }: Props) => {
   const text = message.content + (run?.text ?? "");
   return (
     <li
@@ -37,8 +39,8 @@ export const MessageView = memo(({ message, run, error, last, edited }: Props) =
         </time>
       </div>
       {edited ? <EditBox message={message} /> : <Text message={message} text={text} />}
-      <MessageNote message={message} run={run} error={error} silent={!text} />
-      {!edited && <MessageActions message={message} text={text} last={last} />}
+      <MessageNote message={message} run={run} error={error} dropped={dropped} silent={!text} />
+      {!edited && <MessageActions message={message} text={text} last={last} writable={writable} />}
     </li>
   );
 });

@@ -1,14 +1,13 @@
 import { useEffect, useRef } from "preact/hooks";
-import { hello } from "../client";
 import { goTo } from "../route";
 import { eraOf, now } from "../time";
 import { loadMoreThreads, moreThreads, threads } from "../thread-list";
 import { orSay } from "../toast";
-import { theme, toggleTheme } from "../theme";
 import { drawerOpen, switcherOpen } from "../view";
 import type { Thread } from "../wire";
 import { focusComposer } from "./focus";
-import { Cross, Mark, Moon, Plus, Search, Sun } from "./icons";
+import { Foot } from "./Foot";
+import { Cross, Mark, Plus, Search } from "./icons";
 import { IconButton } from "./IconButton";
 import { ThreadItem } from "./ThreadItem";
 
@@ -93,18 +92,5 @@ function Entry({ thread, before }: { thread: Thread; before: Thread | undefined 
       {begins && <li class="era">{era}</li>}
       <ThreadItem thread={thread} />
     </>
-  );
-}
-
-function Foot() {
-  const dark = theme() === "dark";
-  const server = hello.value;
-  return (
-    <div class="sidebar-foot">
-      <span>{server ? `${server.server} ${server.version}` : ""}</span>
-      <IconButton label={dark ? "Use light colours" : "Use dark colours"} testId="theme-toggle" onClick={toggleTheme}>
-        {dark ? <Sun /> : <Moon />}
-      </IconButton>
-    </div>
   );
 }

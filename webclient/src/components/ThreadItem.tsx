@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import { deleteThread, rename } from "../actions";
+import { isOwn, rightOn } from "../rights";
 import { addressOf, route } from "../route";
 import { ago, now, wholeTime } from "../time";
 import { titleOf } from "../title";
@@ -7,7 +8,7 @@ import { orSay } from "../toast";
 import { drawerOpen } from "../view";
 import type { Thread } from "../wire";
 import { Confirm } from "./Confirm";
-import { Bin, Fork, Pencil } from "./icons";
+import { Bin, Fork, Pencil, People } from "./icons";
 import { IconButton } from "./IconButton";
 import { ResidencyDot } from "./ResidencyDot";
 import { TitleEdit } from "./TitleEdit";
@@ -27,14 +28,16 @@ export function ThreadItem({ thread }: { thread: Thread }) {
       ) : (
         <ThreadLink thread={thread} onRename={() => setMode("renamed")} />
       )}
-      <div class="thread-tools">
-        <IconButton label={`Rename ${titleOf(thread)}`} testId="rename-thread" onClick={() => setMode("renamed")}>
-          <Pencil />
-        </IconButton>
-        <IconButton label={`Delete ${titleOf(thread)}`} testId="delete-thread" onClick={() => setMode("deleted")}>
-          <Bin />
-        </IconButton>
-      </div>
+      {rightOn(thread) === "own" && (
+        <div class="thread-tools">
+          <IconButton label={`Rename ${titleOf(thread)}`} testId="rename-thread" onClick={() => setMode("renamed")}>
+            <Pencil />
+          </IconButton>
+          <IconButton label={`Delete ${titleOf(thread)}`} testId="delete-thread" onClick={() => setMode("deleted")}>
+            <Bin />
+          </IconButton>
+        </div>
+      )}
       {mode === "deleted" && (
         <Confirm
           question="Delete this thread?"
@@ -61,12 +64,13 @@ function ThreadLink({ thread, onRename }: { thread: Thread; onRename: () => void
         drawerOpen.value = false;
       }}
       onKeyDown={(event) => {
-        if (event.key === "F2") onRename();
+        if (event.key === "F2" && rightOn(thread) === "own") onRename();
       }}
     >
       <ResidencyDot residency={thread.residency} />
       <span class="thread-title">
         {thread.forked_from && <Fork />}
+        {!isOwn(thread) && <People />}
         {titleOf(thread)}
       </span>
       <time dateTime={thread.updated_at} title={wholeTime(thread.updated_at)}>

@@ -31,6 +31,11 @@ export const Moon = stroke("M15.5 12.2A6.3 6.3 0 0 1 7.8 4.5 6.3 6.3 0 1 0 15.5 
 export const Sun = stroke("M10 6.8a3.2 3.2 0 1 1 0 6.4 3.2 3.2 0 0 1 0-6.4zM10 2v1.8M10 16.2V18M2 10h1.8M16.2 10H18M4.3 4.3l1.3 1.3M14.4 14.4l1.3 1.3M4.3 15.7l1.3-1.3M14.4 5.6l1.3-1.3");
 export const Search = stroke("M9 3.8a5.2 5.2 0 1 1 0 10.4A5.2 5.2 0 0 1 9 3.8zM13 13l3.5 3.5");
 
+export const Share = stroke("M10 12.5V3.5M6.5 6.5L10 3l3.5 3.5M5 10v6.5h10V10");
+export const People = stroke("M7.5 4.5a2.6 2.6 0 1 1 0 5.2 2.6 2.6 0 0 1 0-5.2zM2.5 16c.4-2.6 2.4-4 5-4s4.6 1.4 5 4M12.5 4.8a2.6 2.6 0 0 1 0 4.6M14.5 12.4c1.6.5 2.7 1.7 3 3.6");
+export const Window = stroke("M3.5 5h13v10.5h-13zM3.5 8.5h13");
+export const Door = stroke("M8.5 4h-4v12h4M8 10h8.5M13 6.5l3.5 3.5-3.5 3.5");
+
 export const Stop = () => (
   <Icon>
     <rect x="5.5" y="5.5" width="9" height="9" rx="1.5" fill="currentColor" stroke="none" />

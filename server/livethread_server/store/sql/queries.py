@@ -9,7 +9,7 @@ from heapq import merge
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, func, or_, select, tuple_
 
 from livethread.model import Thread
 from livethread_server.store.base import (
@@ -89,6 +89,11 @@ def access(thread: str, connection: Connection) -> Access:
         {row.principal: row.role for row in shares},
         tuple(Invite(row.digest, row.role, row.expires) for row in invites),
     )
+
+
+def count(owner: str, connection: Connection) -> int:
+    query = select(func.count()).select_from(THREADS).where(THREADS.c.owner == owner)
+    return connection.execute(query).scalar_one()
 
 
 def missing(thread: str) -> Missing:

@@ -56,6 +56,9 @@ class SqlStore:
         end = None if cursor is None else to_mark(cursor)
         return await self._database.read(partial(queries.page, principal, limit, end))
 
+    async def count(self, owner: str) -> int:
+        return await self._database.read(partial(queries.count, owner))
+
     async def commit(self, change: Change) -> None:
         await self._database.write(partial(changes.commit, change))
 

@@ -198,6 +198,11 @@ class Context:
             raise DecodeFailed(f"Sequence {sequence} gave {written} bytes of state instead of {size}.")
         return state
 
+    def export_into(self, buffer: State | Exception) -> None:
+        """Use this memory for the next exports that it is large enough for."""
+        if not isinstance(buffer, Exception) and len(buffer) > len(self._buffer):
+            self._buffer = buffer
+
     def restore(self, sequence: int, state: State) -> None:
         """Replace a sequence by an exported state. Raises `DecodeFailed`, then the sequence is empty."""
         self.drop(sequence)

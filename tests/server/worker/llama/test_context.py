@@ -97,3 +97,14 @@ def test_loaded_frees_the_context_before_the_model(model_path: Path) -> None:
     with loaded(model, Context(model, length=256, sequences=1)) as context:
         context.ingest(0, 0, PROMPT[:4], last=True)
         assert np.isfinite(context.logits(-1)).all()
+
+
+def test_an_export_goes_into_memory_that_was_made_ready(context: Context) -> None:
+    context.ingest(0, 0, PROMPT, last=False)
+    expected = context.export(0).copy()
+    ready = np.ones(1 << 25, np.uint8)
+    context.export_into(ready)
+    context.export_into(np.ones(10, np.uint8))
+    again = context.export(0)
+    assert np.shares_memory(again, ready)
+    assert np.array_equal(again, expected)
