@@ -400,7 +400,7 @@ async def test_who_may_not_read_a_thread_any_more_is_told(client: livethread.Cli
     await thread.attach()
     (session,) = server.sessions
     await session.send(session.codec.encode(ThreadGone(thread=thread.id)))
-    with pytest.raises(livethread.CommandError, match="may not be read any more"):
+    with pytest.raises(livethread.CommandError, match="You may read this thread no more"):
         await reading
     assert not thread.attached
     assert client.state.kind == "open"
