@@ -11,7 +11,7 @@ from rich.console import Console
 
 import livethread
 from livethread import Append, Backoff, Draft, LivethreadError
-from livethread.messages import Cancel, Generate, Here, PresenceChanged
+from livethread.messages import Cancel, Generate, Here, PresenceChanged, ThreadShare
 from livethread_server.chat.commands import COMMANDS, do
 from livethread_server.chat.lines import Lines
 from livethread_server.chat.screen import Screen
@@ -222,6 +222,19 @@ async def test_threads_are_made_listed_forked_and_gone_to(server: FakeServer) ->
         person.type("/title Paris")
         place = await person.sees("'Paris'", place)
     assert len(server.threads) == 3
+
+
+async def test_somebody_is_invited_and_joins(server: FakeServer) -> None:
+    async with seated(server) as person:
+        await person.client.create(thread="theirs", title="Theirs")
+        person.type("/invite king")
+        place = await person.sees("'king' is no role.")
+        person.type("/invite")
+        place = await person.sees("/join t token", place)
+        person.type("/join theirs token")
+        await person.sees("Thread Theirs.", place)
+    asked = [(share.role, share.invite) for share in server.sent(ThreadShare)]
+    assert asked == [("participant", True), (None, "token")]
 
 
 async def test_the_last_message_is_taken_back_changed_and_answered_again(server: FakeServer) -> None:
