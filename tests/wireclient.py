@@ -78,6 +78,10 @@ class WireClient:
         run = (await self.ask("generate", thread=thread, ops=ops, **fields))["run"]
         return await self.event("run.finished", run=run)
 
+    async def said(self, run: str, tokens: int) -> None:
+        """Come back when a run has told so many tokens."""
+        await self._until(lambda: any(delta["to"] >= tokens for delta in self.deltas(run)))
+
     def deltas(self, run: str) -> list[Map]:
         """The deltas of a run."""
         return [event for event in self.events if event["type"] == "run.delta" and event["run"] == run]

@@ -221,7 +221,9 @@ class Client:
         if isinstance(event, ThreadCreated | ThreadChanged | ThreadGone):
             for table in self._tables:
                 table.take(event)
-        elif thread := self._threads.get(event.thread):
+        if isinstance(event, ThreadCreated | ThreadChanged):
+            return
+        if thread := self._threads.get(event.thread):
             thread.take(event)
             self._note(thread)
 

@@ -182,10 +182,10 @@ class Lifeline:
             if self._backoff is None or not may_return(error.code) or self._backoff.ends(self._tries):
                 raise error
             seconds = self._backoff.seconds(self._tries)
-            self.states.set(ClientState("waiting", seconds, self._tries, str(error)))
+            self.states.set(ClientState("waiting", seconds, self._tries, error.reason or str(error)))
             await self._backoff.sleep(seconds)
             self._tries += 1
-            self.states.set(ClientState("connecting", 0.0, self._tries, str(error)))
+            self.states.set(ClientState("connecting", 0.0, self._tries, error.reason or str(error)))
             try:
                 return await self._open()
             except ConnectError as failed:

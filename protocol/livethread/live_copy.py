@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from msgspec import UnsetType
 
-from livethread.errors import LivethreadError
+from livethread.errors import CommandError, ErrorCode, LivethreadError
 from livethread.feed import Feed
-from livethread.messages import Event, Here, PresenceChanged, RunSnapshot, Since, SubscribeOk, ThreadDeleted
+from livethread.messages import Event, Here, PresenceChanged, RunSnapshot, Since, SubscribeOk, ThreadDeleted, ThreadGone
 from livethread.missed import ThreadReplaced, holds, missed, replaced, taken
 from livethread.model import Thread
 from livethread.replica import begin
@@ -55,6 +55,9 @@ class LiveCopy:
     def take(self, event: Event) -> None:
         """Apply an event and pass it on to whoever reads."""
         if not self.attached or self.replica is None or holds(self.replica, event):
+            return
+        if isinstance(event, ThreadGone):  # where it was deleted, that was told before, and nothing is attached
+            self.detach(CommandError(ErrorCode.NOT_FOUND, "You may read this thread no more. Ask its owner."))
             return
         self.replica = taken(self.replica, event)
         if isinstance(event, PresenceChanged):

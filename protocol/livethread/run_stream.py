@@ -43,6 +43,11 @@ class RunStream:
         self._before = ""
 
     @property
+    def asked(self) -> bool:
+        """Whether the run was asked for: the iteration has begun."""
+        return self._asked is not None
+
+    @property
     def message(self) -> Message | None:
         """The whole message that the run wrote, once it is over."""
         return self.finished.message if self.finished else None

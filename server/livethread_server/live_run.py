@@ -59,7 +59,7 @@ class LiveRun:
         self.timer: asyncio.TimerHandle | None = None
         self.text = record.text
         self.tokens: list[int] = list(record.tokens)
-        self.boundaries = Boundaries(len(self.tokens), len(self.text))
+        self.boundaries = Boundaries()
         self.accepted_at = time.monotonic()
         self.earlier: RunStarted | None = None
         self.started: Started | None = None
@@ -111,9 +111,8 @@ class LiveRun:
         is sure which text somebody has who was told so far; else all of it."""
         if self.started is None:
             return None
-        start, held = told, self.boundaries.characters(told)
-        if held is None:
-            start, held = 0, 0
+        held = self.boundaries.characters(told) if told else 0
+        start = 0 if held is None else told
         return RunSnapshot(run=self.id, message=self.message, start=start, to=len(self.tokens), text=self.text[held:])
 
     def submitted(self, prompt: Prompt, outputs: Outputs) -> None:
@@ -207,6 +206,8 @@ class LiveRun:
             text=self.text,
             content=self.record.base + self.text,
         )
+        # Of what was told before the server died nobody knows how far it went.
+        self.boundaries = Boundaries(len(self.tokens), len(self.text))
 
     def _undo(self) -> RunUndo:
         return msgspec.json.decode(self.record.undo, type=RunUndo)

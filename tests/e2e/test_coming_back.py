@@ -17,6 +17,8 @@ from tests.wireclient import Map, WireClient, connected
 
 ENDLESS = {"0": -1000, "2": -1000}
 """Keeps the model from ending its turn."""
+PAUSE = 0.05
+"""Seconds between two looks at what has come, so that no session asks too much."""
 
 
 def append(content: str, **more: str) -> list[Map]:
@@ -55,7 +57,7 @@ class Copy:
     async def finished(self) -> Replica:
         """Listen until no run streams."""
         while (await self.listen()).run is not None:  # noqa: ASYNC110 - the server's word ends it
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(PAUSE)
         return self.states[-1]
 
     def _check_text(self, event: RunFinished) -> None:
@@ -86,7 +88,9 @@ async def test_a_session_that_is_cut_anywhere_and_resumed_is_the_uncut_one(
         await client.ask("thread.update", thread=thread, title="Cities")
         sampling = {"max_tokens": 1000, "logit_bias": ENDLESS}
         long = (await client.ask("generate", thread=thread, ops=append("More."), sampling=sampling))["run"]
+        await client.event("run.delta", run=long)
         while len(client.deltas(long)) < 8:
+            await asyncio.sleep(PAUSE)
             await uncut.listen()
         others = [await come_back(inside, live_server, encoding, cut) for cut in uncut.states]
         await client.ask("cancel", run=long)

@@ -21,6 +21,7 @@ from livethread.messages import (
     RunFinished,
     Subscribe,
     ThreadDeleted,
+    ThreadGone,
     ThreadShare,
     ThreadUpdated,
 )
@@ -390,3 +391,16 @@ async def test_a_thread_is_shared_and_an_invitation_taken_up(client: livethread.
         (None, True, "participant", 60),
         (None, "token", None, None),
     ]
+
+
+async def test_who_may_not_read_a_thread_any_more_is_told(client: livethread.Client, server: FakeServer) -> None:
+    server.pace = asyncio.Semaphore(0)
+    thread = await client.create()
+    reading = asyncio.ensure_future(anext(thread.subscribe()))
+    await thread.attach()
+    (session,) = server.sessions
+    await session.send(session.codec.encode(ThreadGone(thread=thread.id)))
+    with pytest.raises(livethread.CommandError, match="You may read this thread no more"):
+        await reading
+    assert not thread.attached
+    assert client.state.kind == "open"

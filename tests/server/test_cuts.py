@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from livethread import messages as wire
-from livethread.errors import CommandError
+from livethread.errors import CommandError, ErrorCode
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.history import HistoryBounds
 from livethread_server.store.memory import MemoryStore
 from livethread_server.vocabulary import Vocabulary
 from tests.copies import Copy, a_copy, back
-from tests.house import Guest, House, closing
+from tests.house import Guest, House, closing, crash
 
 STEPS = (
     *("append", "insert", "edit", "delete", "truncate", "update", "move"),
     *("reply", "regenerate", "continue", "take over", "roll back"),
-    *("start", "say", "say", "say", "say", "hold back", "hold back", "finish", "cancel"),
+    *("start", "say", "say", "say", "say", "hold back", "hold back", "store", "finish", "cancel"),
 )
-"""What may happen next. ``hold back`` tells text whose token is not told yet. Most runs start at once."""
+"""What may happen next. ``hold back`` tells text whose token is not told yet, ``store`` stores what a run has said so
+far. Most runs start at once."""
 
 LATE = 4
 """Behind how many of the newest frames somebody is cut off and comes back at once, at every step."""
 
 Step = tuple[str, int]
-HISTORIES = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 30)), min_size=8, max_size=30)
+ANY_STEP = st.tuples(st.sampled_from(STEPS), st.integers(0, 30))
+HISTORIES = st.lists(ANY_STEP, min_size=8, max_size=30)
 
 
 class Story:
@@ -43,6 +45,12 @@ class Story:
         self._runs = 0
         self._streaming: str | None = None
         self._started = False
+
+    async def moved_to(self, house: House) -> None:
+        """The server died, and is this one now: the run goes on as soon as its engine has it."""
+        self._house, self._asker, self._started = house, house.guest(), False
+        if self._streaming is not None and house.runs.get(self._streaming) is not None:
+            await house.engine.taken(self._streaming)
 
     async def happen(self, step: Step) -> None:
         """Do one step and have it told, also to a crowd; what cannot be now is refused, and changes nothing."""
@@ -71,6 +79,8 @@ class Story:
                 await self._generate(if_busy="rollback", ops=[_append(number)])
             case "cancel" if self._streaming:
                 await self._asker.ask(wire.Cancel, run=self._streaming)
+            case "store" if self._streaming and (run := self._house.runs.get(self._streaming)):
+                await self._house.store.flush(run.id, run.text, tuple(run.tokens))
             case _:
                 self._speak(kind, number)
 
@@ -140,7 +150,6 @@ async def live_through(house: House, history: list[Step]) -> None:
     others: list[Copy] = []
     for step in (*history, ("say", 1), ("finish", 0)):
         await story.happen(step)
-        house.hub.flush("t")  # a crowd, as they are, hears deltas a little later
         await uncut.listen()
         others += [await back(house, state) for state in uncut.states[-LATE:]]
         await same(others, uncut)
@@ -158,6 +167,50 @@ def test_a_cut_is_not_seen(vocabulary: Vocabulary, model_path: Path, events: int
         house = House(MemoryStore(), vocabulary, grammars, history=bounds, lanes=0 if not events else 4)
         async for one in closing(house):
             await live_through(one, history)
+        await grammars.stop()
+
+    at_once(lived())
+
+
+class LastingStore(MemoryStore):
+    """A store that a server's death does not empty."""
+
+    async def close(self) -> None:
+        """Keep everything."""
+
+
+async def die_and_go_on(houses: Iterator[House], history: list[Step], later: list[Step]) -> None:
+    house = next(houses)
+    story = Story(house, await house.listener(messages=[{"role": "user", "content": "Hello"}]))
+    uncut = await a_copy(house)
+    for step in history:
+        await story.happen(step)
+        await uncut.listen()
+    await crash(house)
+    house = next(houses)
+    house.engine.trouble = CommandError(ErrorCode.MODEL_LOADING, "The model is being loaded. Try again in a moment.")
+    await house.recovery.resume()
+    fresh = await a_copy(house)
+    others = [await back(house, state) for state in uncut.states]
+    await same(others, fresh)
+    house.engine.trouble = None
+    await story.moved_to(house)
+    for step in (("start", 0), ("say", 1), *later):
+        await story.happen(step)
+        await fresh.listen()
+        others += [await back(house, state) for state in (uncut.now, *fresh.states[-LATE:])]
+        await same(others, fresh)
+    await crash(house)
+
+
+@settings(deadline=None, max_examples=40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(history=HISTORIES, later=st.lists(ANY_STEP, max_size=6))
+def test_a_cut_is_not_seen_when_the_server_died_meanwhile(
+    vocabulary: Vocabulary, model_path: Path, history: list[Step], later: list[Step]
+) -> None:
+    async def lived() -> None:
+        grammars, store = GrammarCheck(model_path), LastingStore()
+        await die_and_go_on((House(store, vocabulary, grammars) for _ in range(2)), history, later)
         await grammars.stop()
 
     at_once(lived())

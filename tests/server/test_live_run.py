@@ -55,6 +55,49 @@ def test_deltas_touch_and_a_snapshot_holds_what_they_said() -> None:
     assert (snapshot.start, snapshot.to, snapshot.text, run.state) == (0, 3, "One two", "running")
 
 
+def starts(run: LiveRun, *told: int) -> list[int]:
+    """From where text is told to those who were told so many tokens."""
+    snapshots = [run.snapshot(one) for one in told]
+    return [snapshot.start for snapshot in snapshots if snapshot is not None]
+
+
+def test_who_was_told_so_far_is_told_the_rest() -> None:
+    run, transaction = placed("reply")
+    run.start(transaction, Started(5, 2, 0.0, 0.0), "i")
+    for delta in (Delta((1, 2), "One "), Delta((3,), "two"), Delta((), " th"), Delta((4,), "ree")):
+        run.extend(delta)
+    assert starts(run, 0, 1, 2, 3, 4, 5) == [0, 0, 2, 0, 4, 0]
+    assert [snapshot.text for snapshot in (run.snapshot(2), run.snapshot(3)) if snapshot] == [
+        "two three",
+        "One two three",
+    ]
+
+
+def test_a_recovered_run_vouches_only_for_what_it_told_itself() -> None:
+    started = RunStarted(
+        thread="t",
+        seq=1,
+        version=1,
+        run="r",
+        message="m1",
+        model="smol",
+        instance="i",
+        prompt_tokens=5,
+        reused_tokens=0,
+        sampling=Sampling(),
+        by=BY,
+    )
+    record = a_run(text="One (", tokens=(1, 2), started=msgspec.json.encode(started))
+    run = LiveRun.recovered(record, "")
+    assert starts(run, 0, 2) == [0, 0]
+    run.start(Transaction(a_thread(), (a_turn(1),)), Started(5, 2, 0.0, 0.0), "i")
+    run.extend(Delta((3,), "two)"))
+    assert starts(run, 0, 1, 2, 3) == [0, 0, 2, 3]
+    whole = run.snapshot(0)
+    assert whole is not None
+    assert whole.text == "One (two)"
+
+
 def test_a_start_tells_what_it_was_given_and_costs_no_version() -> None:
     run, transaction = placed("reply")
     run.start(transaction, Started(5, 2, 0.0, 0.0), "i")

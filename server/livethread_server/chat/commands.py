@@ -10,11 +10,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec import Struct
 
 from livethread import Edit, Thread, Truncate
+from livethread.messages import ShareRole
 from livethread_server.chat.talk import Talk
 from livethread_server.chat.words import one_line
 
 LISTED = 20
 """How many threads ``/threads`` shows."""
+
+ROLES: dict[str, ShareRole] = {"viewer": "viewer", "participant": "participant", "owner": "owner"}
 
 
 class SlashCommand(Struct, frozen=True):
@@ -39,7 +42,7 @@ async def do(talk: Talk, line: str) -> None:
 
 async def _help(talk: Talk, _: str) -> None:
     for name, command in COMMANDS.items():
-        talk.screen.notice(f"{f'/{name} {command.takes}':<16} {command.help}")
+        talk.screen.notice(f"{f'/{name} {command.takes}':<20} {command.help}")
     talk.screen.notice("Ctrl-C ends the reply that is being written, Ctrl-D leaves.")
 
 
@@ -90,6 +93,21 @@ async def _who(talk: Talk, _: str) -> None:
     talk.screen.notice(f"Here: {', '.join(names) or 'nobody who says so'}.")
 
 
+async def _invite(talk: Talk, role: str) -> None:
+    if role and role not in ROLES:
+        talk.screen.error(f"{role!r} is no role. There are: {', '.join(ROLES)}.")
+        return
+    ok = await talk.thread.share(ROLES.get(role, "participant"), invite=True)
+    talk.screen.notice(f"Whoever types this may join, until {ok.expires_at}: /join {talk.thread.id} {ok.invite}")
+
+
+async def _join(talk: Talk, rest: str) -> None:
+    name, _, invite = rest.partition(" ")
+    thread = talk.client.thread(name)
+    await thread.share(invite=invite.strip())
+    await talk.open(thread)
+
+
 async def _quit(talk: Talk, _: str) -> None:
     talk.left = True
 
@@ -125,6 +143,8 @@ COMMANDS = {
     "undo": SlashCommand("", "take out your last message and what came after it", _undo),
     "title": SlashCommand("TITLE", "give the thread a title", _title),
     "who": SlashCommand("", "who looks at this thread", _who),
+    "invite": SlashCommand("[role]", "let somebody join: a viewer, participant or owner", _invite),
+    "join": SlashCommand("THREAD INVITE", "take up an invitation", _join),
     "quit": SlashCommand("", "leave", _quit),
 }
 """Every command by its name; what it takes is in capitals where it must be there."""

@@ -87,7 +87,7 @@ class Talk:
         """Ctrl-C: end the reply that is being written; a second one waits no longer for its end."""
         if self._replying is None or self._stream is None:
             self.screen.notice(LEAVE)
-        elif self._cancelling:
+        elif self._cancelling or not self._stream.asked:
             self._replying.cancel()
         else:
             self._cancelling = True
@@ -107,6 +107,8 @@ class Talk:
         self._replying = asyncio.create_task(self._reply(self._stream))
         try:
             await asyncio.wait([self._replying])
+            if self._replying.cancelled():
+                self.screen.notice("(not waited for any longer)")
         finally:
             self._replying.cancel()
             self._stream = self._replying = None
@@ -161,7 +163,7 @@ class Talk:
             if state.kind == "waiting":
                 wait = f"Trying again in {state.seconds:.0f} s." if state.seconds >= 1 else "Trying again."
                 if was.kind == "open" or state.seconds >= 1:
-                    self.screen.notice(f"There is no connection: {state.reason}. {wait}", "yellow")
+                    self.screen.notice(f"There is no connection: {state.reason.rstrip('.')}. {wait}", "yellow")
                 was = state
             elif state.kind == "open" and was.kind == "waiting":
                 self.screen.notice("The connection is back.", "green")

@@ -17,6 +17,9 @@ from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
+import livethread
+from livethread.errors import CommandError
+from livethread.messages import ShareOk, ThreadShare
 from livethread_server import websocket
 from livethread_server.auth.jwt import JwtAuth, JwtRules
 from livethread_server.auth.keys import KeySet
@@ -128,6 +131,26 @@ async def test_a_jwt_comes_in_at_either_door_and_ends_its_session_when_it_expire
                 assert (await closed(socket))[0] == 4500
             await client.ask("ping")
     await grammars.stop()
+
+
+async def test_a_python_client_that_loses_a_thread_is_told_so(doors: OpenHouse, token: str, tmp_path: Path) -> None:
+    others = given_out(tmp_path / "tokens.json", "bob")
+    async with (
+        livethread.connect(doors.ws_url, token=token) as alice,
+        livethread.connect(doors.ws_url, token=others) as bob,
+    ):
+        thread = await alice.create(thread="t")
+        await alice.call(ThreadShare(id=0, thread="t", principal="bob", role="viewer"), ShareOk)
+        copy = bob.thread("t")
+        await copy.attach()
+        reading = asyncio.ensure_future(anext(copy.subscribe()))
+        await bob.ping()
+        await alice.call(ThreadShare(id=0, thread="t", principal="bob", role="none"), ShareOk)
+        with pytest.raises(CommandError, match="may read this thread no more"):
+            await reading
+        assert (copy.attached, thread.attached) == (False, False)
+        with pytest.raises(CommandError, match="There is no thread 't'"):
+            await copy.attach()
 
 
 async def test_a_token_in_the_url_is_worth_nothing(doors: OpenHouse, token: str) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import livethread
 from livethread import Append, Backoff, Draft, LivethreadError
-from livethread.messages import Cancel, Here, PresenceChanged
+from livethread.messages import Cancel, Generate, Here, PresenceChanged, ThreadShare
 from livethread_server.chat.commands import COMMANDS, do
 from livethread_server.chat.lines import Lines
 from livethread_server.chat.screen import Screen
@@ -118,9 +118,19 @@ async def test_a_second_interrupt_waits_no_longer(server: FakeServer) -> None:
         server.muted = True
         person.talk.interrupt()
         person.talk.interrupt()
-        person.type("/help")
-        await person.sees("/regenerate")
+        await person.sees("(not waited for any longer)")
         server.muted = False
+
+
+async def test_an_interrupt_that_comes_before_the_reply_was_asked_for_is_not_lost(server: FakeServer) -> None:
+    async with seated(server) as person:
+        saying = asyncio.create_task(person.talk.say("Hello"))
+        while person.talk._replying is None:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        person.talk.interrupt()
+        await saying
+        await person.sees("(not waited for any longer)")
+        assert server.sent(Generate) == []
 
 
 async def test_what_others_do_is_shown(server: FakeServer) -> None:
@@ -212,6 +222,19 @@ async def test_threads_are_made_listed_forked_and_gone_to(server: FakeServer) ->
         person.type("/title Paris")
         place = await person.sees("'Paris'", place)
     assert len(server.threads) == 3
+
+
+async def test_somebody_is_invited_and_joins(server: FakeServer) -> None:
+    async with seated(server) as person:
+        await person.client.create(thread="theirs", title="Theirs")
+        person.type("/invite king")
+        place = await person.sees("'king' is no role.")
+        person.type("/invite")
+        place = await person.sees("/join t token", place)
+        person.type("/join theirs token")
+        await person.sees("Thread Theirs.", place)
+    asked = [(share.role, share.invite) for share in server.sent(ThreadShare)]
+    assert asked == [("participant", True), (None, "token")]
 
 
 async def test_the_last_message_is_taken_back_changed_and_answered_again(server: FakeServer) -> None:
