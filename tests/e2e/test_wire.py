@@ -305,17 +305,3 @@ async def test_a_dead_engine_is_an_event_and_the_next_generation_works(live_serv
         finished = await client.say(thread, "Are you there?")
         assert finished["reason"] in ("stop", "length")
         check_seqs(client, thread)
-
-
-async def test_a_run_whose_engine_dies_ends_with_an_error(live_server: ServerProcess) -> None:
-    async with connected(live_server.ws_url) as client:
-        thread = await client.thread(sampling={"max_tokens": 1000})
-        ops = [{"op": "append", "message": {"role": "user", "content": "Write a long story."}}]
-        run = (await client.ask("generate", thread=thread, ops=ops))["run"]
-        await client.event("run.delta", run=run)
-        live_server.engine().kill()
-        finished = await client.event("run.finished", run=run)
-        assert (finished["reason"], finished["message"]["state"]) == ("error", "failed")
-        assert finished["error"]["message"]
-        check_run(client, finished)
-        await asyncio.to_thread(live_server.wait_healthy)
