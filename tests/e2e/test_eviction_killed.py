@@ -17,7 +17,7 @@ from tests.serving import ServerProcess
 from tests.wireclient import WireClient, connected
 
 THREADS = 3
-MOMENTS = [random.Random(7).uniform(0.0, 0.12) for _ in range(3)]
+MOMENTS = [random.Random(7).uniform(0.0, 0.12) for _ in range(2)]
 """Seconds after the evictions were asked for."""
 LONG = "Rivers carry water from the mountains to the sea, and they never hurry. " * 17
 QUESTION = "And lakes?"

@@ -21,7 +21,7 @@ NO_END = dict.fromkeys((0, 2, 4), -1000.0)
 def shared(model_path: Path) -> Iterator[tuple[Context, Costs]]:
     quiet()
     model = Model(str(model_path), extra_bufts=False)
-    with loaded(model, Context(model, length=LENGTH, sequences=SEQUENCES, threads=1)) as context:
+    with loaded(model, Context(model, length=LENGTH, sequences=SEQUENCES, threads=2)) as context:
         yield context, canary.prove(context)
 
 

@@ -37,7 +37,7 @@ Start = Callable[..., Driven]
 def shared(model_path: Path) -> Iterator[tuple[Context, Costs]]:
     quiet()
     model = Model(str(model_path), extra_bufts=False)
-    with loaded(model, Context(model, length=LENGTH, sequences=SEQUENCES, threads=1)) as context:
+    with loaded(model, Context(model, length=LENGTH, sequences=SEQUENCES, threads=2)) as context:
         yield context, canary.prove(context)
 
 
@@ -216,7 +216,7 @@ def lock(path: Path) -> None:
 
 
 HARMS = [flip, truncate, replace, empty, swap, forge, link, lock, Path.unlink]
-HARMED = [(harm, False) for harm in HARMS] + [(harm, True) for harm in (flip, swap, forge, lock)]
+HARMED = [(harm, False) for harm in HARMS] + [(harm, True) for harm in (flip, forge)]
 
 
 @pytest.mark.parametrize(("harm", "restarted"), HARMED)
@@ -240,7 +240,7 @@ def test_a_harmed_file_is_a_miss_and_the_text_is_the_same(
     assert sources(again) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("harm", [flip, truncate, swap, forge])
+@pytest.mark.parametrize("harm", [flip, swap, forge])
 def test_a_harmed_file_in_ram_is_a_miss_and_the_text_is_the_same(
     start: Start, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:

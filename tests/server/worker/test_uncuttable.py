@@ -39,7 +39,7 @@ class Steady(Costs):
 def shared(gemma_path: Path) -> Iterator[tuple[Context, Costs]]:
     quiet()
     model = Model(str(gemma_path), extra_bufts=False)
-    with loaded(model, Context(model, length=LENGTH, sequences=SEQUENCES, threads=1)) as context:
+    with loaded(model, Context(model, length=LENGTH, sequences=SEQUENCES, threads=2)) as context:
         yield context, Steady()
 
 
