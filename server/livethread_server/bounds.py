@@ -34,8 +34,8 @@ class Bounds(Struct, frozen=True, kw_only=True):
     outbox_bytes: int = 1 << 20
     commands_in_flight: int = 1024
     bytes_in_flight: int = 32 << 20
-    message_rate: float = 200.0
-    message_burst: int = 2000
+    message_rate: float = 1000.0
+    message_burst: int = 10_000
 
 
 FRAMES_PER_MESSAGE = 10
