@@ -78,7 +78,9 @@ async def connect(
     """
     subprotocol = {"msgpack": SUBPROTOCOL_MSGPACK, "json": SUBPROTOCOL_JSON}[codec]
     backoff = (Backoff() if reconnect else None) if isinstance(reconnect, bool) else reconnect
-    connected = Client(partial(open_session, url, subprotocol), partial(_hello, token, client), backoff)
+    connected = Client(
+        partial(open_session, url, subprotocol), partial(_hello, token, client), backoff, renews=callable(token)
+    )
     try:
         await connected.open()
         yield connected
@@ -96,9 +98,14 @@ class Client:
     """
 
     def __init__(
-        self, open_session: OpenSession, hello: Callable[[], Awaitable[Hello]], backoff: Backoff | None
+        self,
+        open_session: OpenSession,
+        hello: Callable[[], Awaitable[Hello]],
+        backoff: Backoff | None,
+        *,
+        renews: bool = False,
     ) -> None:
-        self._lifeline = Lifeline(self, open_session, hello, backoff)
+        self._lifeline = Lifeline(self, open_session, hello, backoff, renews=renews)
         self._threads: WeakValueDictionary[str, ClientThread] = WeakValueDictionary()
         self._attached: set[ClientThread] = set()
         self._tables: set[ThreadTable] = set()

@@ -44,10 +44,18 @@ class Owner(Protocol):
 
 
 class Lifeline:
-    """Begin with `open`, end with `close`; between them `call` as often as you like."""
+    """Begin with `open`, end with `close`; between them `call` as often as you like. ``renews``: each ``hello`` may bring
+    another token.
+    """
 
     def __init__(
-        self, owner: Owner, open_session: OpenSession, hello: Callable[[], Awaitable[Hello]], backoff: Backoff | None
+        self,
+        owner: Owner,
+        open_session: OpenSession,
+        hello: Callable[[], Awaitable[Hello]],
+        backoff: Backoff | None,
+        *,
+        renews: bool = False,
     ) -> None:
         self.states = States()
         self.hello: HelloOk | None = None
@@ -55,6 +63,7 @@ class Lifeline:
         self._open_session = open_session
         self._hello = hello
         self._backoff = backoff
+        self._renews = renews
         self._calls: dict[Call, None] = {}
         self._session: Session | None = None
         self._lost: ConnectionClosed | None = None
@@ -178,9 +187,13 @@ class Lifeline:
 
     async def _again(self, error: ConnectionClosed) -> Session:
         """The next session. `ConnectionClosed` where there is none."""
+        # A token that has expired ends a session; whoever can bring a fresh one tries once.
+        renewing = error.code == CloseCode.UNAUTHORIZED and self._renews
         while True:
-            if self._backoff is None or not may_return(error.code) or self._backoff.ends(self._tries):
+            returning = may_return(error.code) or renewing
+            if self._backoff is None or not returning or self._backoff.ends(self._tries):
                 raise error
+            renewing = False
             seconds = self._backoff.seconds(self._tries)
             self.states.set(ClientState("waiting", seconds, self._tries, error.reason or str(error)))
             await self._backoff.sleep(seconds)

@@ -6,6 +6,7 @@ It must never know sockets, or what becomes of the run afterwards: that is `runs
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,13 +14,14 @@ import msgspec
 from msgspec import Struct
 
 from livethread.errors import CommandError, ErrorCode
-from livethread.messages import CancelOk, Generate, GenerateOk, RunQueued
+from livethread.messages import CancelOk, Generate, GenerateOk, MutateOk, RunQueued
 from livethread.model import Run, Sampling
 from livethread_server.idempotency import answer_record, digest_of, recall, run_taken
 from livethread_server.lanes import Lane, Lanes
 from livethread_server.live_run import LiveRun
 from livethread_server.mutation import RunUndo, mutate, plan_undo, then
 from livethread_server.placement import Placement, busy, place, touches
+from livethread_server.prompt import Prompt
 from livethread_server.prompter import Prompter
 from livethread_server.runs import Runs
 from livethread_server.session import Session
@@ -28,6 +30,12 @@ from livethread_server.store.base import RunRecord, Store
 from livethread_server.transaction import Transaction
 
 Answer = Callable[[Struct], None]
+Before = asyncio.Future[MutateOk | GenerateOk | None]
+"""What the same command was answered before, None where it is new; it may not be known yet."""
+
+
+class _Repeated(Exception):  # noqa: N818 - the name says what happened
+    """The command was answered before: nothing is to be done."""
 
 
 class Arrival:
@@ -75,16 +83,29 @@ class Acceptance:
         """Accept a run and answer, or raise `CommandError`. Every `announce` is followed by one of these."""
         try:
             async with self._lanes.hold(command.thread, session.principal, "participant") as lane:
-                known = await recall(self._store, session, command)
-                if known is not None:
+                # Whether it was answered before is looked up beside all that comes before the engine is asked.
+                before = asyncio.ensure_future(recall(self._store, session, command))
+                try:
+                    await self._accept_once(lane, session, command, answer, before)
+                except (CommandError, _Repeated):
+                    known = await before
+                    if known is None:
+                        raise
                     answer(known)
-                else:
-                    with self._alone(command):
-                        await self._accept(lane, session, command, answer)
+                finally:
+                    before.cancel()
         finally:
             self._arrived(session, command)
 
-    async def _accept(self, lane: Lane, session: Session, command: Generate, answer: Answer) -> None:
+    async def _accept_once(
+        self, lane: Lane, session: Session, command: Generate, answer: Answer, before: Before
+    ) -> None:
+        if command.run is not None and self._runs.get(command.run) is not None and await before is not None:
+            raise _Repeated
+        with self._alone(command):
+            await self._accept(lane, session, command, answer, before)
+
+    async def _accept(self, lane: Lane, session: Session, command: Generate, answer: Answer, before: Before) -> None:
         transaction = lane.begin()
         transaction.expect(command.expect_version)
         told, proved = await self._prompter.sampling(lane.thread, command.sampling)
@@ -97,10 +118,11 @@ class Acceptance:
             self._runs.interrupt_in(transaction, ending, roll_back=command.if_busy == "rollback")
             run, made = self._place(lane, transaction, session, command, told, proved)
             run.ahead = len(lane.runs) - len(ending)
-            if run.ahead:
-                self._check_room()
-            else:
-                await self._submit(lane, transaction, run)
+            prompt = self._check_room() if run.ahead else await self._prompt(transaction, run)
+            if await before is not None:
+                raise _Repeated
+            if prompt is not None:
+                self._runs.submit(lane, run, prompt)
             ok = self._keep(transaction, session, command, run, made)
             await self._store_it(lane, transaction, run)
             self._runs.ended(lane, ending)
@@ -153,11 +175,10 @@ class Acceptance:
         run.cancel_with_session = command.on_disconnect == "cancel"
         return run, applied.made
 
-    async def _submit(self, lane: Lane, transaction: Transaction, run: LiveRun) -> None:
-        prompt = await self._prompter.prompt(
+    async def _prompt(self, transaction: Transaction, run: LiveRun) -> Prompt:
+        return await self._prompter.prompt(
             transaction.thread, transaction.turns, run.message, go_on=run.record.run.mode == "continue"
         )
-        self._runs.submit(lane, run, prompt)
 
     def _check_room(self) -> None:
         if self._runs.waiting() >= self._queued_runs:

@@ -51,6 +51,12 @@ class Attendance:
             _stop(room.expiries.pop(session, None))
         self._put(room, session, thread, typing=typing)
 
+    def show(self, session: Session, thread: str) -> None:
+        """Tell a new subscriber who is there, if anybody is."""
+        room = self._rooms.get(thread)
+        if room is not None and room.here:
+            self._hub.tell(_who(room, thread), (session.outbox,))
+
     def leave(self, session: Session, thread: str) -> None:
         """A session is there no longer, if it ever was."""
         room = self._rooms.get(thread)
@@ -103,8 +109,7 @@ class Attendance:
 
     def _tell(self, room: _Room, thread: str) -> None:
         room.telling = None
-        shown = tuple(islice(room.here.values(), SHOWN))
-        self._hub.publish(PresenceChanged(thread=thread, here=shown, total=len(room.here)))
+        self._hub.publish(_who(room, thread))
         if not room.here:
             del self._rooms[thread]
 
@@ -112,6 +117,10 @@ class Attendance:
         self._threads[session].discard(thread)
         if not self._threads[session]:
             del self._threads[session]
+
+
+def _who(room: _Room, thread: str) -> PresenceChanged:
+    return PresenceChanged(thread=thread, here=tuple(islice(room.here.values(), SHOWN)), total=len(room.here))
 
 
 def _stop(handle: asyncio.TimerHandle | None) -> None:

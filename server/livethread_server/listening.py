@@ -67,6 +67,7 @@ class Listening:
                 if ok is not None:  # where the context is has no seq: nobody knows whether that was missed
                     residency = self._residencies.of(lane.id)
                     self._hub.tell(ThreadResidency(thread=lane.id, residency=residency), (session.outbox,))
+                self._attendance.show(session, lane.id)
 
     async def unsubscribe(self, session: Session, command: Unsubscribe, answer: Answer) -> None:
         """Tell a session no more of a thread."""

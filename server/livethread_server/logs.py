@@ -48,4 +48,12 @@ def _rendering(form: LogFormat) -> list[Processor]:
     first: list[Processor] = [ProcessorFormatter.remove_processors_meta]
     if form == "json":
         return [*first, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=True)]
-    return [*first, structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, pad_level=False)]
+    return [
+        *first,
+        structlog.dev.ConsoleRenderer(
+            colors=False,
+            pad_event_to=0,
+            pad_level=False,
+            exception_formatter=structlog.dev.plain_traceback,  # others would show what local names stand for
+        ),
+    ]

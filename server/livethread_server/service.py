@@ -175,7 +175,7 @@ class Service:
                 raise _unknown_run(command.run)
             if not suffices(role, "participant"):
                 raise forbidden(thread, role, "participant")
-            found = self._end(command.run) or wire.CancelOk(command.run, record.run.state)
+            found = self._end(command.run) or wire.CancelOk(command.run, "finished")
         answer(found)
 
     def cancel(self, session: Session, command: wire.Cancel) -> wire.CancelOk | None:

@@ -256,6 +256,10 @@ class _Conversation:
             if self._refused >= HELLO_TRIES:
                 self._session.outbox.close(CloseCode.UNAUTHORIZED, error.message)
             return
+        except Exception:
+            log.exception("a hello failed")
+            self._refuse(command, _internal())
+            return
         self._reply(command, ok)
         if not self._session.counted:
             self._door.enter(self._session)

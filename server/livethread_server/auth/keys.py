@@ -12,6 +12,7 @@ import logging
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -36,6 +37,8 @@ FRESH_SECONDS = 300.0
 """How long a JWKS is used before it is asked for again."""
 PAUSE_SECONDS = 30.0
 """How long after it was asked for it is not asked again, whatever key a token names."""
+RETRY_SECONDS = 2.0
+"""How long after asking in vain, while there are no keys at all, it is asked again at the earliest."""
 FETCH_SECONDS = 5.0
 """How long a JWKS may take to come."""
 JWKS_BYTES = 1 << 20
@@ -78,8 +81,10 @@ class KeySet:
         self._asking = asyncio.Lock()
 
     async def find(self, kid: str | None, algorithm: str) -> Sequence[Key]:
-        if self._age() > (FRESH_SECONDS if self._fitting(kid, algorithm) else PAUSE_SECONDS):
-            await self._ask()
+        fitting = self._fitting(kid, algorithm)
+        pause = FRESH_SECONDS if fitting else PAUSE_SECONDS if self._keys else RETRY_SECONDS
+        if self._age() > pause or (not fitting and self._asking.locked()):
+            await self._ask(pause)
         return self._fitting(kid, algorithm)
 
     def load(self) -> None:
@@ -96,15 +101,15 @@ class KeySet:
     def _fitting(self, kid: str | None, algorithm: str) -> Sequence[Key]:
         return tuple(key for key in self._keys if key.algorithm == algorithm and _is_named(key, kid))
 
-    async def _ask(self) -> None:
+    async def _ask(self, pause: float) -> None:
         """Ask once, however many wait for it. Where nothing comes, the keys that there are go on to hold."""
         async with self._asking:
-            if self._age() < PAUSE_SECONDS:
+            if self._age() < min(pause, PAUSE_SECONDS):
                 return
             self._asked = time.monotonic()
             try:
                 self._keys = _keys_in(await asyncio.to_thread(self._source), secrets=self._secrets)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, HTTPException) as error:
                 log.warning("the keys of --jwt-jwks could not be read: %s", error)
 
 

@@ -24,6 +24,8 @@ DEATHS = 5
 """Deaths in a row, without one successful step between, after which the model counts as unavailable."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 60.0
 """Seconds before the engine is started again: doubled with each death in a row, up to the longest."""
+LOADING_SECONDS = 900.0
+"""How long an engine may take to load its model, where `--watchdog` does not allow more."""
 STOP_SECONDS = 15.0
 """How long the engine may take to end by itself once its pipe is closed; it writes KV to disk."""
 _DEFAULTS = {"GOMP_SPINCOUNT": "100000"}
@@ -122,15 +124,25 @@ class Supervisor:
         """One life of the process, from its start to its end."""
         life = Life()
         environment = _DEFAULTS | os.environ | {"GGML_NO_BACKTRACE": "1"}
-        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE, env=environment)
-        watch = asyncio.create_task(self._watch(self._process, life), name="watchdog")
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=PIPE, stdout=PIPE, env=environment
+            )
+        except OSError as error:
+            life.failed = (
+                f"The engine's process cannot be started: {error}. Give the server's user more of what it lacks."
+            )
+            return life
+        dogs = (self._watchdog, Watchdog(max(self._watchdog.seconds, LOADING_SECONDS), lambda: self.ready is None))
+        watches = [asyncio.create_task(self._watch(self._process, life, dog), name="watchdog") for dog in dogs]
         try:
             self.send(self._configure)
             await self._listen(self._process, life)
         except (msgspec.MsgspecError, ValueError) as error:
             _log.error("The engine said what cannot be read: %s", error)
         finally:
-            watch.cancel()
+            for watch in watches:
+                watch.cancel()
             self._lose()
             life.code = await _end(self._process)
             self._process = None
@@ -145,9 +157,9 @@ class Supervisor:
                 self._note(message, life)
                 self._heard(message)
 
-    async def _watch(self, process: Process, life: Life) -> None:
-        await self._watchdog.silence()
-        life.hung = self._watchdog.seconds
+    async def _watch(self, process: Process, life: Life, watchdog: Watchdog) -> None:
+        await watchdog.silence()
+        life.hung = watchdog.seconds
         with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
             process.kill()
 

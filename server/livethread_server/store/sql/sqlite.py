@@ -90,6 +90,7 @@ def _engine(url: URL, begin: str, connections: int) -> Engine:
         url,
         pool_size=connections,
         max_overflow=0,
+        hide_parameters=True,  # errors are logged, and no log holds a message's text
         connect_args={"isolation_level": None},
     )
     event.listen(engine, "connect", _configure)
