@@ -70,15 +70,19 @@ class LiveRun:
     @classmethod
     def recovered(cls, record: RunRecord, session: str) -> LiveRun:
         """A run that a server left behind when it died, with what was stored of it. Its sampling is still to be
-        decided. What had happened already counts in its timings as of the moment of its acceptance."""
+        decided, and its start to be remembered."""
         run = cls(record, Sampling(), Sampling(), session)
         run.accepted_at -= seconds_since(record.accepted_at)
-        if record.started is not None:
-            run.earlier = earlier = msgspec.json.decode(record.started, type=RunStarted)
-            at = run.accepted_at
-            run.started = Started(earlier.prompt_tokens, earlier.reused_tokens, at, at)
-            run.first_at = at if run.tokens else None
         return run
+
+    def remember_start(self) -> None:
+        """Where it had started before the server died, it has. What had happened already counts in its timings as of
+        the moment of its acceptance. `msgspec.MsgspecError` where what is stored of it cannot be read."""
+        if self.record.started is not None:
+            self.earlier = earlier = msgspec.json.decode(self.record.started, type=RunStarted)
+            at = self.accepted_at
+            self.started = Started(earlier.prompt_tokens, earlier.reused_tokens, at, at)
+            self.first_at = at if self.tokens else None
 
     @property
     def id(self) -> str:

@@ -36,37 +36,45 @@ class Recovery:
         self._prompter = prompter
 
     async def keep(self) -> None:
-        """End what was left as interrupted, with the text that was stored."""
+        """End what was left as interrupted, or with an error where its start cannot be read, with the text that was
+        stored."""
         for record in await self._store.unfinished():
             run = LiveRun.recovered(record, NO_SESSION)
+            trouble = _trouble(run)
             async with self._lanes.hold(record.run.thread, None) as lane:
                 transaction = lane.begin()
-                self._runs.finish_in(transaction, run, "interrupted")
+                self._runs.finish_in(transaction, run, "error" if trouble else "interrupted", error=trouble)
                 await self._lanes.commit(lane, transaction)
 
     async def resume(self) -> None:
         """Let what was left go on, in the order of acceptance, so that each thread's runs stand in line as they did."""
-        runs = [await self._take_up(record) for record in await self._store.unfinished()]
-        if runs:
-            log.info("%d runs were under way when the server died; they go on once the model is loaded", len(runs))
-        self._runs.start_soon([run for run in runs if run is not None and not run.ahead])
+        first: list[LiveRun] = []
+        go_on = [await self._take_up(record, first) for record in await self._store.unfinished()]
+        if any(go_on):
+            log.info("%d runs were under way when the server died; they go on once the model is loaded", sum(go_on))
+        self._runs.start_soon(first)
         self._runs.session_ended(NO_SESSION)
 
-    async def _take_up(self, record: RunRecord) -> LiveRun | None:
-        """The run, alive again; None where it can only end."""
+    async def _take_up(self, record: RunRecord, first: list[LiveRun]) -> bool:
+        """Have the run alive again; False where it can only end. Those with nothing in front of them go to ``first``:
+        the others are started by the ends of the runs that they stand behind, which may come at any moment from now
+        on."""
         run = LiveRun.recovered(record, NO_SESSION)
         async with self._lanes.hold(record.run.thread, None) as lane:
             run.ahead = len(lane.runs)
             try:
                 request = _request(record)
+                _remember_start(run)
                 await self._decide_sampling(run, lane.thread, request)
             except CommandError as error:
                 self._runs.adopt(lane, run, None)
                 self._runs.end_soon(run, "error", ErrorBody.of(error))
-                return None
+                return False
             run.cancel_with_session = request.on_disconnect == "cancel"
             self._runs.adopt(lane, run, _left(record, request.timeout_ms))
-        return run
+            if not run.ahead:
+                first.append(run)
+        return True
 
     async def _decide_sampling(self, run: LiveRun, thread: Thread, request: Generate) -> None:
         """What was told when it started holds on; where nothing was told yet, it is decided now."""
@@ -81,10 +89,31 @@ def _request(record: RunRecord) -> Generate:
     try:
         return msgspec.json.decode(record.request, type=Generate)
     except msgspec.MsgspecError as error:
-        raise CommandError(
-            ErrorCode.INTERNAL,
-            f"What was stored of the run's generate cannot be read by this version: {error}. Generate again.",
-        ) from None
+        raise _unreadable("generate", error) from None
+
+
+def _remember_start(run: LiveRun) -> None:
+    """What was told when it started holds on."""
+    try:
+        run.remember_start()
+    except msgspec.MsgspecError as error:
+        raise _unreadable("start", error) from None
+
+
+def _trouble(run: LiveRun) -> ErrorBody | None:
+    """Why a run that only ends cannot even end as it should; None where it can."""
+    try:
+        _remember_start(run)
+    except CommandError as error:
+        return ErrorBody.of(error)
+    return None
+
+
+def _unreadable(what: str, error: msgspec.MsgspecError) -> CommandError:
+    return CommandError(
+        ErrorCode.INTERNAL,
+        f"What was stored of the run's {what} cannot be read by this version: {error}. Generate again.",
+    )
 
 
 def _left(record: RunRecord, timeout_ms: int | None) -> int | None:

@@ -89,6 +89,7 @@ def test_a_recovered_run_vouches_only_for_what_it_told_itself() -> None:
     )
     record = a_run(text="One (", tokens=(1, 2), started=msgspec.json.encode(started))
     run = LiveRun.recovered(record, "")
+    run.remember_start()
     assert starts(run, 0, 2) == [0, 0]
     run.start(Transaction(a_thread(), (a_turn(1),)), Started(5, 2, 0.0, 0.0), "i")
     run.extend(Delta((3,), "two)"))
@@ -164,7 +165,9 @@ def left_behind(mode: str, text: str, tokens: tuple[int, ...]) -> tuple[LiveRun,
     run, transaction = placed(mode)
     run.start(transaction, Started(5, 2, 0.0, 0.0), "i")
     record = msgspec.structs.replace(run.record, text=text, tokens=tokens, accepted_at=an_hour_ago())
-    return LiveRun.recovered(record, ""), Transaction(transaction.thread, transaction.turns)
+    run = LiveRun.recovered(record, "")
+    run.remember_start()
+    return run, Transaction(transaction.thread, transaction.turns)
 
 
 def an_hour_ago() -> str:

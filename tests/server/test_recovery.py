@@ -18,7 +18,7 @@ from livethread_server import runs, starting
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.outputs import RunOutputs
 from livethread_server.engine.wire import Submit
-from livethread_server.store.base import RunRecord
+from livethread_server.store.base import Record, RunRecord
 from livethread_server.store.sql import SqlStore
 from livethread_server.vocabulary import Vocabulary
 from tests.house import Guest, House, crash
@@ -31,7 +31,7 @@ class Lives:
     """Servers over one database, one after the other's sudden death."""
 
     def __init__(self, path: Path, vocabulary: Vocabulary, grammars: GrammarCheck) -> None:
-        self._path, self._vocabulary, self._grammars = path, vocabulary, grammars
+        self.path, self._vocabulary, self._grammars = path, vocabulary, grammars
         self.house = self._next()
 
     async def first(self) -> House:
@@ -52,7 +52,18 @@ class Lives:
         await self._grammars.stop()
 
     def _next(self, **more: Any) -> House:
-        return House(SqlStore(self._path), self._vocabulary, self._grammars, **more)
+        return House(SqlStore(self.path), self._vocabulary, self._grammars, **more)
+
+
+class Slow(SqlStore):
+    """A database that gives thread ``t2`` only once run ``r`` is over."""
+
+    house: House
+
+    async def load(self, thread: str) -> Record:
+        while thread == "t2" and self.house.runs.get("r") is not None:  # noqa: ASYNC110 - short
+            await asyncio.sleep(0)
+        return await super().load(thread)
 
 
 @pytest.fixture
@@ -376,21 +387,70 @@ async def test_a_model_that_is_served_no_more_is_an_error(lives: Lives) -> None:
     assert "'another' is not served here" in finished.error.message
 
 
-async def test_what_cannot_be_read_any_more_ends_and_the_next_run_starts(lives: Lives) -> None:
-    guest = await streaming(lives)
-    await guest.ask(wire.Generate, run="r2", if_busy="enqueue")
-    async with lives.house.lanes.hold("t", None) as lane:
-        record = await lives.house.store.run("r")
+UNREADABLE: list[dict[str, Any]] = [
+    {"request": b'{"type":"generate","id":1,"thread":"t","mode":"shout"}'},
+    {"started": b'{"type":"run.started"}'},
+]
+
+
+async def spoil(house: House, **fields: Any) -> None:
+    """Store of run ``r`` what another version might have."""
+    async with house.lanes.hold("t", None) as lane:
+        record = await house.store.run("r")
         assert isinstance(record, RunRecord)
         transaction = lane.begin()
-        transaction.keep(replace(record, request=b'{"type":"generate","id":1,"thread":"t","mode":"shout"}'))
-        await lives.house.lanes.commit(lane, transaction)
-    house = await lives.again()
+        transaction.keep(replace(record, **fields))
+        await house.lanes.commit(lane, transaction)
+
+
+@pytest.mark.parametrize("fields", UNREADABLE)
+async def test_what_cannot_be_read_any_more_ends_and_the_next_run_starts(
+    lives: Lives, fields: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    guest = await streaming(lives)
+    await guest.ask(wire.Generate, run="r2", if_busy="enqueue")
+    await spoil(lives.house, **fields)
+    with caplog.at_level("INFO"):
+        house = await lives.again()
+    assert "1 runs were under way" in caplog.text
     await house.engine.taken("r2")
     record = await house.store.run("r")
     assert record is not None
-    assert record.run.reason == "error"
+    assert (record.run.reason, record.text) == ("error", "Hi")
     assert list(house.engine.submitted) == ["r2"]
+
+
+async def test_a_start_that_cannot_be_read_does_not_keep_the_server_from_starting(lives: Lives) -> None:
+    guest = await streaming(lives)
+    await guest.ask(wire.Generate, run="r2", if_busy="enqueue")
+    await spoil(lives.house, started=b"{}")
+    house = await lives.again(keep=True)
+    got = (await house.guest().ask(wire.ThreadGet)).thread
+    assert [(m.content, m.state) for m in got.messages[1:]] == [("Hi", "failed"), ("", "interrupted")]
+
+
+async def test_a_run_whose_predecessor_ends_while_others_are_taken_up_is_submitted_once(lives: Lives) -> None:
+    guest = await streaming(lives)
+    await guest.ask(wire.Generate, run="r2", if_busy="enqueue")
+    await guest.ask(wire.ThreadCreate, thread="t2")
+    await guest.ask(wire.Generate, thread="t2", run="r3", ops=[USER])
+    await spoil(lives.house, request=b"{}")
+    await crash(lives.house)
+    store = Slow(lives.path)
+    house = lives.house = store.house = House(store, lives.house.vocabulary, lives.house.grammars)
+    submitted, take = list[str](), house.engine.submit
+
+    def noting(submit: Submit) -> RunOutputs:
+        submitted.append(submit.run)
+        return take(submit)
+
+    house.engine.submit = noting  # type: ignore[method-assign]
+    await house.store.open()
+    await house.recovery.resume()
+    await finish(house, "r2")
+    await finish(house, "r3")
+    await house.runs.idle()
+    assert sorted(submitted) == ["r2", "r3"]
 
 
 async def test_a_grammar_is_proved_again(lives: Lives) -> None:
