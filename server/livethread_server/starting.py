@@ -50,8 +50,8 @@ class Starting:
     async def start(self, run: LiveRun) -> None:
         """Return when the engine has the run, or the run is over. `CommandError` where it can never start."""
         while not run.over and run.outputs is None:
-            await self._engine.wait_ready()
             try:
+                await self._engine.wait_ready()
                 await self._give(run)
             except CommandError as error:
                 if error.code not in PASSING:

@@ -70,3 +70,18 @@ async def test_a_run_that_ends_while_it_waits_for_the_engine_is_not_started(hous
     for _ in range(20):
         await asyncio.sleep(0)
     assert list(house.engine.submitted) == ["r"]
+
+
+async def test_an_engine_that_dies_while_it_is_waited_for_is_waited_for_again(house: House) -> None:
+    guest = await queued(house)
+    troubles = [CommandError(ErrorCode.MODEL_LOADING, "The engine is being started again. Try again.")] * 2
+
+    async def waiting() -> None:
+        await asyncio.sleep(0)
+        if troubles:
+            raise troubles.pop()
+
+    house.engine.wait_ready = waiting  # type: ignore[method-assign]
+    await guest.ask(wire.Cancel, run="r")
+    await house.engine.taken("r2")
+    assert not troubles

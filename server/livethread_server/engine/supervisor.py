@@ -179,7 +179,6 @@ class Supervisor:
         self.ready = None
         if self._trouble is None:
             self._load("The engine has just died and is being started again. Try again in a moment.")
-            self._settled.clear()
 
     def _after(self, life: Life) -> float:
         """Draw the conclusions of a death; seconds to wait before the next start."""
@@ -208,6 +207,7 @@ class Supervisor:
 
     def _load(self, sentence: str) -> None:
         self._trouble = (ErrorCode.MODEL_LOADING, sentence)
+        self._settled.clear()
 
     def _give_up(self, sentence: str) -> None:
         self._trouble = (ErrorCode.MODEL_UNAVAILABLE, sentence)

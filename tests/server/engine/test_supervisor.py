@@ -164,6 +164,18 @@ async def test_a_model_that_cannot_be_loaded_is_said_in_its_own_words() -> None:
     await Kept("say(Failed('No such file.'))\nsys.exit(1)").run(scenario)
 
 
+async def test_a_model_that_was_unavailable_and_is_loaded_again_is_waited_for() -> None:
+    supervisor = Kept("").supervisor
+    supervisor._give_up("No such file.")
+    await supervisor.settled()
+    supervisor._load("It is being started again.")
+    waiting = asyncio.ensure_future(supervisor.settled())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    supervisor._give_up("No such file.")
+    await waiting
+
+
 async def test_a_process_that_ignores_its_pipe_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STOP_SECONDS", 0.1)
 
