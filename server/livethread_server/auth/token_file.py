@@ -41,6 +41,7 @@ class _Whole(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Records = Sequence[TokenRecord]
+Stamp = tuple[int, int, int, int]
 
 
 def new_token() -> str:
@@ -59,15 +60,16 @@ class TokenFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def stamp(self) -> tuple[int, int, int] | None:
-        """Differs whenever the file was changed; None where there is none."""
+    def stamp(self) -> Stamp | None:
+        """Differs whenever the file, or who may use it, was changed; None where there is none. `SettingsError` where
+        that cannot be found out."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._unusable(error.strerror or "it cannot be found") from None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
 
     def read(self) -> Records:
         """What the file holds. `SettingsError` where it cannot be read, or others may write to it."""

@@ -11,7 +11,7 @@ import time
 
 from livethread.model import Principal
 from livethread_server.auth.admission import Admission, unauthorized
-from livethread_server.auth.token_file import TokenFile, TokenRecord, digest_of
+from livethread_server.auth.token_file import Stamp, TokenFile, TokenRecord, digest_of
 from livethread_server.settings import SettingsError
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class TokenAuth:
 
     def __init__(self, file: TokenFile) -> None:
         self._file = file
-        self._stamp = file.stamp()
+        self._stamp: Stamp | str | None = file.stamp()
         self._tokens = {record.digest: record for record in file.read()}
         self._readable = True
         if not self._tokens:
@@ -44,11 +44,11 @@ class TokenAuth:
         return admission
 
     def refresh(self) -> None:
+        stamp = self._look()
+        if stamp == self._stamp:
+            return
+        self._stamp, self._readable = stamp, False
         try:
-            stamp = self._file.stamp()
-            if stamp == self._stamp:
-                return
-            self._stamp, self._readable = stamp, False
             self._tokens = {record.digest: record for record in self._file.read()}
             self._readable = True
         except SettingsError as error:
@@ -57,6 +57,13 @@ class TokenAuth:
     def holds(self, admission: Admission) -> bool:
         record = self._tokens.get(admission.proof)
         return record is not None and (record.expires is None or record.expires > time.time())
+
+    def _look(self) -> Stamp | str | None:
+        """The file's stamp. Where there is none to be had, why: so that each trouble is noticed, and logged, once."""
+        try:
+            return self._file.stamp()
+        except SettingsError as error:
+            return str(error)
 
     def _find(self, digest: str) -> TokenRecord | None:
         """Every digest is compared, and each as a whole, so that the time tells nothing."""

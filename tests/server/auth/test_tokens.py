@@ -18,6 +18,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "tokens.json"
 
 
+def allow(path: Path, mode: int) -> None:
+    """Change who may use a file."""
+    path.chmod(mode)
+
+
 def replaced(path: Path, content: bytes) -> bytes:
     """Write something else into a file, or with nothing remove it; what was in it."""
     was = path.read_bytes()
@@ -99,3 +104,32 @@ def test_a_file_that_is_spoilt_at_the_start_is_refused(path: Path) -> None:
     path.chmod(0o600)
     with pytest.raises(SettingsError):
         TokenAuth(TokenFile(path))
+
+
+async def test_rights_that_are_put_right_are_noticed(path: Path) -> None:
+    token = given_out(path, "alice")
+    auth = TokenAuth(TokenFile(path))
+    allow(path, 0o622)
+    await refusal(auth, token)
+    allow(path, 0o600)
+    assert (await auth.admit(token)).principal.id == "alice"
+
+
+async def test_a_file_that_cannot_be_found_lets_nobody_new_in_and_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, aside = tmp_path / "state", tmp_path / "aside"
+    token = given_out(folder / "tokens.json", "alice")
+    auth = TokenAuth(TokenFile(folder / "tokens.json"))
+    admission = await auth.admit(token)
+    folder.rename(aside)
+    folder.write_text("no folder")
+    for _ in range(3):
+        await refusal(auth, token)
+    assert auth.holds(admission)
+    assert caplog.text.count("nobody new comes in") == 1
+    folder.unlink()
+    await refusal(auth, token)
+    assert not auth.holds(admission)
+    aside.rename(folder)
+    assert auth.holds(await auth.admit(token))
