@@ -148,19 +148,28 @@ def _fetch(url: str) -> bytes:
 def _keys_in(content: bytes, *, secrets: bool) -> tuple[Key, ...]:
     """The keys of a JWKS that are for signatures of ours; `ValueError` where there are none."""
     try:
-        found = jwt.PyJWKSet.from_dict(json.loads(content)).keys
-    except (jwt.PyJWTError, TypeError, AttributeError, KeyError, RecursionError):
-        raise ValueError("it is no JWKS with a key that can be used") from None
+        found = list(json.loads(content)["keys"])
+    except (TypeError, KeyError, RecursionError):
+        raise ValueError("it is no JWKS") from None
     keys = tuple(
         Key(one.algorithm_name, one.key, one.key_id)
-        for one in found
-        if one.algorithm_name in ALGORITHMS
+        for one in map(_jwk_in, found)
+        if one is not None
+        and one.algorithm_name in ALGORITHMS
         and one.public_key_use in ("sig", None)
         and (secrets or one.key_type != "oct")
     )
     if not keys:
         raise ValueError(f"it has no key for {', '.join(ALGORITHMS)}")
     return keys
+
+
+def _jwk_in(found: Any) -> jwt.PyJWK | None:
+    """A key of a JWKS; None where it is none that can be used, which spoils no other (RFC 7517, 5)."""
+    try:
+        return jwt.PyJWK(found)
+    except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, AttributeError, KeyError):
+        return None
 
 
 def _read(path: Path) -> bytes:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from http.client import IncompleteRead
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -120,6 +121,59 @@ async def test_where_no_jwks_comes_the_keys_that_there_are_go_on_to_hold(
     for _ in range(len(bad) + 1):
         assert await found(known, "one", "RS256") == ["one"]
     assert len(re.findall("could not be read", caplog.text)) == len(bad)
+
+
+async def test_a_key_that_cannot_be_used_spoils_no_other(ec_key: ec.EllipticCurvePrivateKey) -> None:
+    good = jwk(ec_key, "ES256", kid="good")
+    nowhere = {**good, "kid": "nowhere", "x": good["y"], "y": good["x"]}
+    odd: list[Any] = [
+        nowhere,
+        {**good, "x": 5},
+        {**good, "alg": ["ES256"]},
+        {**good, "kty": ["EC"]},
+        {"kty": "RSA", "n": "AQ"},
+        5,
+    ]
+    known = KeySet(Source(jwks(*odd, good)), secrets=False)
+    assert await found(known, "good", "ES256") == ["good"]
+    assert await found(known, "nowhere", "ES256") == []
+
+
+class Slow(Source):
+    """A source that answers when the test lets it."""
+
+    def __init__(self, *answers: bytes | Exception) -> None:
+        super().__init__(*answers)
+        self.let = Event()
+
+    def __call__(self) -> bytes:
+        answer = super().__call__()
+        assert self.let.wait(10)
+        return answer
+
+
+async def test_all_who_come_while_the_keys_are_asked_for_get_them(rsa_key: rsa.RSAPrivateKey) -> None:
+    source = Slow(jwks(jwk(rsa_key, "RS256", kid="one")))
+    known = KeySet(source, secrets=False)
+    waiting = [asyncio.create_task(found(known, "one", "RS256")) for _ in range(5)]
+    while not source.asked:  # noqa: ASYNC110 - it is asked on an OS thread
+        await asyncio.sleep(0.001)
+    source.let.set()
+    assert await asyncio.gather(*waiting) == [["one"]] * 5
+    assert source.asked == 1
+
+
+@pytest.mark.parametrize("trouble", [OSError("no route"), IncompleteRead(b""), b"[]"])
+async def test_while_there_are_no_keys_they_are_asked_for_again_soon_but_not_at_once(
+    rsa_key: rsa.RSAPrivateKey, monkeypatch: pytest.MonkeyPatch, trouble: bytes | Exception
+) -> None:
+    source = Source(trouble, jwks(jwk(rsa_key, "RS256", kid="one")))
+    known = KeySet(source, secrets=False)
+    for _ in range(2):
+        assert await found(known, "one", "RS256") == []
+    assert source.asked == 1
+    monkeypatch.setattr(keys, "RETRY_SECONDS", 0.0)
+    assert await found(known, "one", "RS256") == ["one"]
 
 
 def test_a_jwks_file_must_be_there_at_the_start(tmp_path: Path, ec_key: ec.EllipticCurvePrivateKey) -> None:
