@@ -30,6 +30,11 @@ _from_json = msgspec.json.Decoder().decode
 _to_msgpack = msgspec.msgpack.Encoder().encode
 
 
+def bytes_of(frame: Frame) -> int:
+    """How many bytes a frame has on the wire, its header left out: text goes as UTF-8 (RFC 6455, 5.6)."""
+    return len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode())
+
+
 class Codec(Protocol):
     """One encoding of the wire. Frames are bounded by whoever reads them off a socket."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from livethread.codec import Codec, Frame
+from livethread.codec import Codec, Frame, bytes_of
 from livethread.errors import CloseCode
 from livethread.messages import RunDelta
 from livethread_server.deltas import joined, touch
@@ -23,7 +23,7 @@ class _Waiting:
     __slots__ = ("_deltas", "_frame", "size")
 
     def __init__(self, frame: Frame, delta: RunDelta | None) -> None:
-        self.size = _size(frame)
+        self.size = bytes_of(frame)
         self._frame = frame
         self._deltas = [] if delta is None else [delta]
 
@@ -31,7 +31,7 @@ class _Waiting:
         """Take over another delta where it touches; by how many bytes that made it longer, 0 where it did not."""
         if not touch(self._deltas[-1], delta):
             return 0
-        added = max(1, _size(delta.text))
+        added = max(1, bytes_of(delta.text))
         self._deltas.append(delta)
         self.size += added
         return added
@@ -126,7 +126,3 @@ class Outbox:
 
 def _nobody() -> None:
     """Nobody writes."""
-
-
-def _size(text: Frame) -> int:
-    return len(text) if isinstance(text, bytes) or text.isascii() else len(text.encode())

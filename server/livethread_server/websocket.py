@@ -15,7 +15,7 @@ from typing import Protocol
 from msgspec import Struct
 from starlette.websockets import WebSocket
 
-from livethread.codec import CODECS, SUBPROTOCOL_JSON, Codec, Frame
+from livethread.codec import CODECS, SUBPROTOCOL_JSON, Codec, Frame, bytes_of
 from livethread.connection import ServerConnection
 from livethread.errors import CloseCode, CommandError, ErrorCode, FrameError
 from livethread.messages import Cancel, Command, Empty, Hello, Ping
@@ -221,7 +221,7 @@ class _Conversation:
         elif isinstance(asked, Hello):
             return asked
         else:
-            self._begin(asked, len(frame))
+            self._begin(asked, bytes_of(frame))
         return None
 
     def _begin(self, command: Command, size: int) -> None:

@@ -12,7 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livethread.codec import CODECS, Codec, Frame, JsonCodec, MsgpackCodec, command_id, to_command, to_event, to_reply
+from livethread.codec import (
+    CODECS,
+    Codec,
+    Frame,
+    JsonCodec,
+    MsgpackCodec,
+    bytes_of,
+    command_id,
+    to_command,
+    to_event,
+    to_reply,
+)
 from livethread.errors import FrameError
 from livethread.messages import (
     Edited,
@@ -202,3 +213,8 @@ def test_a_json_number_out_of_range_is_refused_by_its_field(number: str) -> None
 def test_what_json_cannot_hold_is_refused_by_its_field(value: dict[str, Any], field: str) -> None:
     error = refusal(MSGPACK.decode(msgpack.packb(value)))
     assert (error.code, error.details) == ("bad_request", {"field": field})
+
+
+@pytest.mark.parametrize(("frame", "size"), [("", 0), ("abc", 3), ("Grüße 🙂", 12), (b"\xff\x00", 2)])
+def test_a_frame_is_as_long_as_it_is_on_the_wire(frame: Frame, size: int) -> None:
+    assert bytes_of(frame) == size

@@ -147,6 +147,16 @@ async def test_too_many_commands_in_flight_are_refused_but_never_a_ping(house: H
         await client.ask("thread.get", thread="t")
 
 
+async def test_what_is_in_flight_is_counted_in_bytes_and_not_in_characters(house: House) -> None:
+    async with opened(house, bounds=Bounds(bytes_in_flight=1000)) as doors, connected(doors.ws_url) as client:
+        await client.ask("thread.create", thread="t")
+        for content, fits in (("u" * 600, True), ("ü" * 600, False)):
+            op = {"op": "append", "message": {"role": "user", "content": content}}
+            frame = json.dumps({"type": "mutate", "id": 77, "thread": "t", "ops": [op]}, ensure_ascii=False)
+            await client.socket.send(frame)
+            assert ("ok" in await client.reply(77)) == fits
+
+
 async def test_commands_that_come_too_fast_are_refused_and_then_closed(house: House) -> None:
     bounds = Bounds(message_rate=0.001, message_burst=5)
     async with opened(house, bounds=bounds) as doors, connected(doors.ws_url) as client:
@@ -192,6 +202,21 @@ async def test_a_refused_hello_leaves_the_door_shut(house: House, monkeypatch: p
         for _ in range(2):
             assert (await client.refused("hello"))["code"] == "unauthorized"
         assert not doors.door._sessions
+
+
+async def test_a_hello_that_fails_here_is_internal_and_may_be_said_again(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(session: Session, command: Hello) -> Any:
+        raise ValueError("broken")
+
+    async with opened(house, hello_required=True) as doors, connected(doors.ws_url) as client:
+        with monkeypatch.context() as breaking:
+            breaking.setattr(house.service, "hello", broken)
+            assert (await client.refused("hello"))["code"] == "internal"
+        assert "a hello failed" in caplog.text
+        await client.ask("hello")
+        await client.ask("thread.list")
 
 
 async def test_a_failure_of_ours_is_internal_and_the_session_goes_on(
