@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,18 @@ from livethread_server.store.memory import MemoryStore
 
 
 class UnsteadyStore(MemoryStore):
-    """A store whose next ``failures`` commits fail, and its next ``flushes`` flushes."""
+    """A store whose next ``failures`` commits fail, its next ``flushes`` flushes, and its next ``lookups`` of
+    which threads there are."""
 
     failures = 0
     flushes = 0
+    lookups = 0
+
+    async def known(self, threads: Sequence[str]) -> Sequence[Thread]:
+        if self.lookups:
+            self.lookups -= 1
+            raise Unusable("The disk is broken. Get another.")
+        return await super().known(threads)
 
     async def commit(self, change: Change) -> None:
         if self.failures:

@@ -71,7 +71,11 @@ class Findings:
         while self._found:
             await asyncio.sleep(PAUSE)
             batch = [self._found.pop() for _ in range(min(BATCH, len(self._found)))]
-            pinned = {thread.id: thread.pinned for thread in await self._store.known(batch)}
+            try:
+                pinned = {thread.id: thread.pinned for thread in await self._store.known(batch)}
+            except BaseException:
+                self._found.update(batch)  # what is found next has them looked up
+                raise
             for thread in batch:
                 if thread not in pinned:
                     self._engine.forget(thread)

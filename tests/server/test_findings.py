@@ -4,7 +4,7 @@ import asyncio
 
 from livethread import messages as wire
 from livethread_server.engine.wire import Moved
-from tests.fakes import a_thread
+from tests.fakes import UnsteadyStore, a_thread
 from tests.house import House
 
 
@@ -43,3 +43,14 @@ async def test_a_thread_in_use_is_not_looked_up(house: House) -> None:
     assert not house.findings.waiting
     house.findings.moved(Moved("u", "cold", 0))
     assert not house.findings.waiting
+
+
+async def test_what_could_not_be_looked_up_is_looked_up_with_what_is_found_next(
+    unsteady_house: House, unsteady: UnsteadyStore
+) -> None:
+    unsteady.lookups = 1
+    for thread in ("gone", "also gone"):
+        unsteady_house.findings.moved(Moved(thread, "disk", 100))
+        assert unsteady_house.engine.forgotten == []
+        await looked_up(unsteady_house)
+    assert sorted(unsteady_house.engine.forgotten) == ["also gone", "gone"]
