@@ -98,7 +98,9 @@ class Contexts:
         stands behind."""
         if lane.runs:
             self._later.add(lane.id)
-        elif self._hub.heard(lane.id):
+            return
+        self._later.discard(lane.id)
+        if self._hub.heard(lane.id):
             self._ahead.want(lane.thread, lane.turns)
 
     def ended(self, lane: Lane) -> None:

@@ -118,3 +118,13 @@ async def test_a_run_says_how_many_of_the_oldest_messages_were_left_out(promptin
     assert dropped >= 6
     assert dropped % 2 == 0
     assert len((await guest.ask(wire.ThreadGet)).thread.messages) == 13
+
+
+async def test_nothing_waits_for_runs_that_were_interrupted(house: House) -> None:
+    guest = await house.listener(messages=HELLO)
+    await guest.ask(wire.Generate, run="r")
+    append = {"op": "append", "message": {"id": "m", "role": "user", "content": "and then"}}
+    await guest.ask(wire.Mutate, ops=[append])
+    assert house.contexts._later == {"t"}
+    await guest.ask(wire.Mutate, ops=[{"op": "truncate", "after": None}], if_busy="interrupt")
+    assert house.contexts._later == set()
