@@ -40,7 +40,7 @@ class Drained(Protocol):
 
 class Server(uvicorn.Server):
     """On SIGINT or SIGTERM it takes nothing new, gives runs ``drain`` seconds, and ends. A second one ends the waiting
-    for runs, one behind that the waiting for whatever comes then.
+    for runs. One that comes once all sockets are closed ends what is stopped then; closing them has bounds of its own.
 
     uvicorn would raise the signal again behind its end, and cut off who is still served.
     """
