@@ -118,7 +118,11 @@ class Acceptance:
             self._runs.interrupt_in(transaction, ending, roll_back=command.if_busy == "rollback")
             run, made = self._place(lane, transaction, session, command, told, proved)
             run.ahead = len(lane.runs) - len(ending)
-            prompt = self._check_room() if run.ahead else await self._prompt(transaction, run)
+            prompt: Prompt | None = None
+            if run.ahead:
+                self._check_room()
+            else:
+                prompt = await self._prompt(transaction, run)
             if await before is not None:
                 raise _Repeated
             if prompt is not None:

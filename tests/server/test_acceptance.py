@@ -89,6 +89,49 @@ async def test_the_same_run_asked_for_by_two_sessions_is_answered_twice_and_runs
     assert list(house.engine.submitted) == ["r"]
 
 
+@pytest.mark.parametrize("if_busy", ["reject", "enqueue", "interrupt", "rollback"])
+async def test_the_same_run_asked_for_while_it_lives_is_answered_and_left_alone(house: House, if_busy: str) -> None:
+    guest = await house.listener()
+    fields = {"run": "r", "ops": [USER], "if_busy": if_busy}
+    ok = await guest.ask(wire.Generate, **fields)
+    assert await guest.ask(wire.Generate, **fields) == ok
+    house.engine.start("r")
+    house.engine.say("r", "Hi", (1,))
+    assert await guest.ask(wire.Generate, **fields) == ok
+    house.engine.finish("r")
+    finished = await guest.next(wire.RunFinished)
+    assert (finished.reason, finished.message.content) == ("stop", "Hi")
+    assert list(house.engine.submitted) == ["r"]
+
+
+@pytest.mark.parametrize("if_busy", ["reject", "enqueue", "interrupt", "rollback"])
+async def test_the_same_run_asked_for_after_its_end_disturbs_no_other(house: House, if_busy: str) -> None:
+    guest = await house.listener()
+    fields = {"run": "r", "if_busy": if_busy}
+    ok = await guest.ask(wire.Generate, **fields)
+    house.engine.start("r")
+    house.engine.finish("r")
+    await guest.next(wire.RunFinished, run="r")
+    await guest.ask(wire.Generate, run="r2", ops=[USER])
+    assert await guest.ask(wire.Generate, **fields) == ok
+    house.engine.start("r2")
+    house.engine.say("r2", "Hi", (1,))
+    house.engine.finish("r2")
+    assert (await guest.next(wire.RunFinished, run="r2")).message.content == "Hi"
+    assert list(house.engine.submitted) == ["r", "r2"]
+
+
+async def test_the_same_run_asked_for_while_it_waits_in_line_stands_there_once(house: House) -> None:
+    guest = await house.listener()
+    await guest.ask(wire.Generate, run="r", ops=[USER])
+    ok = await guest.ask(wire.Generate, run="r2", if_busy="enqueue")
+    assert await guest.ask(wire.Generate, run="r2", if_busy="enqueue") == ok
+    assert [run.id for run in (await guest.ask(wire.Runs, thread="t")).runs] == ["r", "r2"]
+    await guest.ask(wire.Cancel, run="r")
+    await house.engine.taken("r2")
+    assert list(house.engine.submitted) == ["r", "r2"]
+
+
 async def test_a_model_that_is_not_served_is_named(house: House) -> None:
     guest = await house.listener()
     async with house.lanes.hold("t", None) as lane:

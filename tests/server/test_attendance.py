@@ -170,3 +170,13 @@ async def test_saying_it_again_puts_the_end_of_typing_off(house: House) -> None:
     attendance.say(guest.session, "t", typing=False)
     assert not attendance._rooms["t"].expiries
     attendance.drop("t")
+
+
+async def test_who_subscribes_is_told_who_is_there_and_nobody_else_is(house: House) -> None:
+    guest = await house.listener()
+    assert await told(await a_subscriber(house)) == []
+    await guest.ask(wire.Presence, typing=True)
+    before = await told(guest)
+    late = await a_subscriber(house)
+    assert await told(late) == [((guest.session.id,), (guest.session.id,), 1)]
+    assert await told(guest) == before

@@ -8,6 +8,7 @@ from msgspec import UNSET
 from livethread import messages as wire
 from livethread.errors import CommandError, ErrorCode
 from livethread.messages import Reuse
+from tests.fakes import a_change, a_run, a_thread, a_turn
 from tests.house import Guest, House
 
 USER = {"op": "append", "message": {"id": "u1", "role": "user", "content": "Hello"}}
@@ -314,6 +315,12 @@ async def test_a_cancel_works_twice_and_after_the_end(house: House) -> None:
     assert (await refused(guest, wire.Cancel, run="nobody")).code is ErrorCode.NOT_FOUND
     assert (await refused(house.guest("eve"), wire.Cancel, run="r")).code is ErrorCode.NOT_FOUND
     assert len([e for e in await guest.heard() if isinstance(e, wire.RunFinished)]) == 1
+
+
+async def test_a_run_that_lives_nowhere_is_finished_whatever_was_stored_of_it_last(house: House) -> None:
+    await house.store.create(a_thread(), [a_turn(1)])
+    await house.store.commit(a_change(a_thread(), runs=(a_run(state="running"),)))
+    assert (await house.guest().ask(wire.Cancel, run="r")).state == "finished"
 
 
 async def test_a_timeout_counts_from_acceptance(house: House) -> None:
