@@ -77,3 +77,18 @@ async def test_a_task_takes_over_what_was_bound_where_it_began() -> None:
         task = asyncio.create_task(work())
     await task
     assert json.loads(stream.getvalue())["session"] == "s_1"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_traceback_shows_no_value_of_a_local_name(form: LogFormat) -> None:
+    def failing(token: str) -> None:
+        raise ValueError(f"{len(token)} characters are too many")
+
+    stream = lines(form)
+    secret = "-".join(["lt", "secret"])
+    try:
+        failing(secret)
+    except ValueError:
+        logging.getLogger("livethread_server").exception("it failed")
+    assert "ValueError: 9 characters" in stream.getvalue()
+    assert secret not in stream.getvalue()

@@ -7,14 +7,17 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import traceback
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from livethread_server.store.base import Access, Record, Unusable
 from livethread_server.store.sql import SqlStore
 from livethread_server.store.sql.schema import SCHEMA_VERSION
+from livethread_server.store.sql.sqlite import Sqlite
 from tests.fakes import a_change, a_run, a_thread, a_turn
 
 
@@ -257,3 +260,17 @@ async def test_the_url_may_name_any_sqlite_driver(path: Path) -> None:
     await store.open()
     await store.close()
     assert [file.name for file in path.parent.iterdir()] == ["threads.db"]
+
+
+async def test_an_error_shows_nothing_of_what_was_to_be_stored(path: Path) -> None:
+    database = Sqlite(path)
+
+    def failing(connection: Connection) -> None:
+        connection.exec_driver_sql("INSERT INTO nowhere VALUES (?)", ("-".join(["my", "diary"]),))
+
+    with pytest.raises(Unusable) as caught:
+        await database.write(failing)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "INSERT INTO nowhere" in told
+    assert "my-diary" not in told
+    await database.close()
