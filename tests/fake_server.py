@@ -331,17 +331,18 @@ class _Session:
         thread = self.fake.threads[command.thread]
         self.subscribed.add(thread.id)
         found = next((said for said in self.fake.said.values() if self._is_of(said, thread)), None)
+        since = command.since if command.since and command.since.epoch == thread.epoch else None
+        recovered = since is not None and not self.fake.forgetful
         ok = wire.SubscribeOk(
             epoch=thread.epoch,
             seq=thread.seq,
             version=thread.version,
-            recovered=command.since is not None and not self.fake.forgetful,
+            recovered=recovered,
             run=found or UNSET,
         )
-        if command.since is None or self.fake.forgetful:
+        if since is None or not recovered:
             await self._ok(command, structs.replace(ok, thread=thread, more=False))
         else:
-            since = command.since
             events = tuple(one for one in self.fake.histories.get(thread.id, ()) if one.seq > since.seq)
             run = UNSET if found is None else self._rest(found, since)
             await self._ok(command, structs.replace(ok, events=events, run=run))
