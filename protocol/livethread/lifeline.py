@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
@@ -18,6 +17,7 @@ from livethread.backoff import STEADY_SECONDS, Backoff, may_return
 from livethread.calls import Call, Outcome, decided, doubt, understood
 from livethread.errors import CloseCode, CommandError, ConnectError, ConnectionClosed, ErrorCode, LivethreadError
 from livethread.messages import Command, Event, Hello, HelloOk
+from livethread.owner import Owner
 from livethread.session import Answered, OpenSession, Session
 from livethread.states import ClientState, States
 
@@ -29,22 +29,6 @@ AT_ONCE = 256
 
 MENDS = 3
 """How many sessions in a row, all shorter than `STEADY_SECONDS`, may end because the server broke the protocol."""
-
-
-class Owner(Protocol):
-    """Whoever uses a lifeline; told in the order of the connection."""
-
-    def returning(self) -> Iterable[Command]:
-        """What to say first in a new session, so that nothing that is followed is missed."""
-
-    def take(self, event: Event) -> None:
-        """An event came. `ProtocolError` where it does not join on to what came before it."""
-
-    def settle(self, command: Command, outcome: Outcome) -> None:
-        """A command was answered. Errors as `take`."""
-
-    def lose(self, error: ConnectionClosed) -> None:
-        """Nothing more comes."""
 
 
 class Lifeline:
