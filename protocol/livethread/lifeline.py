@@ -32,8 +32,8 @@ MENDS = 3
 
 
 class Lifeline:
-    """Begin with `open`, end with `close`; between them `call` as often as you like. ``renews``: each ``hello`` may
-    bring another token.
+    """Begin with `open`, end with `close`; between them `call` as often as you like. ``renews``: each ``hello``
+    may bring another token.
     """
 
     def __init__(
