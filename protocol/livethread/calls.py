@@ -59,6 +59,11 @@ class Call:
         if not self.answer.done():
             self.answer.set_result(outcome)
 
+    def fail(self, error: Exception) -> None:
+        """It cannot be sent; raised where somebody still waits."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
 
 def mint() -> str:
     """A fresh id or key: 128 random bits in the letters that the wire allows."""

@@ -93,7 +93,8 @@ class Client:
 
     When the connection is cut, the client waits (full jitter, see `Backoff`), connects again, takes up every thread
     that it follows where it was, and sends again what has no answer: commands simply take longer, streams go on,
-    copies are brought up to date, and a change that was sent is made once. Where the server says not to come back,
+    copies are brought up to date, and a change that was sent is made once. So it does, a few times in a row, where
+    what the server tells does not join on to what it told before. Where the server says not to come back,
     or the `Backoff` ends, everything that waits raises `ConnectionClosed`. `state` and `states` show all this.
     """
 

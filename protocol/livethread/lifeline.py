@@ -1,15 +1,15 @@
 """What keeps a client connected: session after session, and every command answered once.
 
 When a session is cut the lifeline waits, opens another, greets, lets its owner take up what was followed, and sends
-again what has no answer. This module must never know threads, or what is in a socket's frames.
+again what has no answer. A session in which the server breaks the protocol is left, and another opened, a few times
+in a row. This module must never know threads, or what is in a socket's frames.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from livethread.backoff import STEADY_SECONDS, Backoff, may_return
 from livethread.calls import Call, Outcome, decided, doubt, understood
 from livethread.errors import CloseCode, CommandError, ConnectError, ConnectionClosed, ErrorCode, LivethreadError
 from livethread.messages import Command, Event, Hello, HelloOk
+from livethread.owner import Owner
 from livethread.session import Answered, OpenSession, Session
 from livethread.states import ClientState, States
 
@@ -26,26 +27,13 @@ HELLO_SECONDS = 10.0
 AT_ONCE = 256
 """How many commands wait for their answers at once while a new session takes up the last: servers refuse too many."""
 
-
-class Owner(Protocol):
-    """Whoever uses a lifeline; told in the order of the connection."""
-
-    def returning(self) -> Iterable[Command]:
-        """What to say first in a new session, so that nothing that is followed is missed."""
-
-    def take(self, event: Event) -> None:
-        """An event came."""
-
-    def settle(self, command: Command, outcome: Outcome) -> None:
-        """A command was answered."""
-
-    def lose(self, error: ConnectionClosed) -> None:
-        """Nothing more comes."""
+MENDS = 3
+"""How many sessions in a row, all shorter than `STEADY_SECONDS`, may end because the server broke the protocol."""
 
 
 class Lifeline:
-    """Begin with `open`, end with `close`; between them `call` as often as you like. ``renews``: each ``hello`` may bring
-    another token.
+    """Begin with `open`, end with `close`; between them `call` as often as you like. ``renews``: each ``hello``
+    may bring another token.
     """
 
     def __init__(
@@ -66,8 +54,10 @@ class Lifeline:
         self._renews = renews
         self._calls: dict[Call, None] = {}
         self._session: Session | None = None
+        self._newest: Session | None = None
         self._lost: ConnectionClosed | None = None
         self._tries = 0
+        self._broken = 0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -81,7 +71,9 @@ class Lifeline:
         self._task = asyncio.create_task(self._live(self._session))
 
     async def call(self, command: Command) -> Struct:
-        """What the server answers. `CommandError` where it refuses, `ConnectionClosed` where it never answers."""
+        """What the server answers. `CommandError` where it refuses, `ConnectionClosed` where it never answers, whatever
+        the encoder raises where the command cannot be put into words.
+        """
         call = Call(command)
         outcome = await self._ask(call)
         for tries in itertools.count():
@@ -110,6 +102,8 @@ class Lifeline:
     async def _ask(self, call: Call) -> Outcome:
         if self._lost is not None:
             raise ConnectionClosed(self._lost.code, self._lost.reason)
+        if self._session is None and self._newest is not None:
+            self._newest.prove(call.command)  # who asks hears at once of what could never be sent
         self._calls[call] = None
         try:
             if self._session is not None:
@@ -152,22 +146,44 @@ class Lifeline:
     async def _through(self, session: Session) -> ConnectionClosed:
         """Take what comes in a session until it ends; why it did."""
         speaking = asyncio.create_task(self._take_up(session))
+        reading = asyncio.create_task(self._read(session))
         opened = self._backoff.clock() if self._backoff else 0.0
         try:
-            while True:
-                self._take(await session.receive())
-        except ConnectionClosed as error:
-            return error
-        except LivethreadError as error:
+            await asyncio.wait([speaking, reading], return_when=asyncio.FIRST_COMPLETED)
+            if speaking.done():
+                speaking.result()  # a session that nobody speaks in must not go on
+            error = await reading
+            self._count_from_zero_after(opened)
+            if isinstance(error, ConnectionClosed):
+                return error
             await session.close(1002, "the server broke the protocol")
-            return ConnectionClosed(1002, str(error))
+            return self._left(error)
         finally:
             self._session = None
             speaking.cancel()
-            if self._backoff and self._backoff.clock() - opened >= STEADY_SECONDS:
-                self._tries = 0
-            await asyncio.wait([speaking])
+            reading.cancel()
+            await asyncio.wait([speaking, reading])
             await session.close()
+
+    async def _read(self, session: Session) -> LivethreadError:
+        """Take what comes until nothing more does, or what came cannot be taken; which of them."""
+        try:
+            while True:
+                self._take(await session.receive())
+        except LivethreadError as error:
+            return error
+
+    def _count_from_zero_after(self, opened: float) -> None:
+        if self._backoff and self._backoff.clock() - opened >= STEADY_SECONDS:
+            self._tries = self._broken = 0
+
+    def _left(self, error: LivethreadError) -> ConnectionClosed:
+        """The server broke the protocol. What is missing may come in another session; a server that never gets it
+        right is left for good.
+        """
+        self._broken += 1
+        returning = self._backoff is not None and self._broken <= MENDS
+        return ConnectionClosed(1006 if returning else 1002, str(error))
 
     async def _take_up(self, session: Session) -> None:
         """Say what a new session begins with; then everybody speaks for himself."""
@@ -180,10 +196,18 @@ class Lifeline:
             while (call := next((one for one in self._calls if one.session is not session), None)) is not None:
                 call.late = True
                 await session.room(AT_ONCE)
-                await session.send(call)
+                await self._say_late(session, call)
         except ConnectionClosed:
             return  # whoever reads the session sees it too
         self._session = session
+
+    async def _say_late(self, session: Session, call: Call) -> None:
+        try:
+            await session.send(call)
+        except ConnectionClosed:
+            raise
+        except Exception as error:  # what it holds was changed after it was proven: that is for who asked, alone
+            call.fail(error)
 
     async def _again(self, error: ConnectionClosed) -> Session:
         """The next session. `ConnectionClosed` where there is none."""
@@ -208,7 +232,7 @@ class Lifeline:
             except CommandError as refused:
                 error = ConnectionClosed(CloseCode.RATE if refused.retryable else CloseCode.UNAUTHORIZED, str(refused))
             except LivethreadError as failed:
-                error = ConnectionClosed(1002, str(failed))
+                error = self._left(failed)
 
     async def _open(self) -> Session:
         hello = await self._hello()
@@ -222,6 +246,7 @@ class Lifeline:
         except BaseException:
             await session.close()
             raise
+        self._newest = session
         self.states.set(ClientState("open"))
         return session
 

@@ -7,6 +7,7 @@ it came late. This module must never know sockets or how commands are sent.
 from __future__ import annotations
 
 from msgspec import UnsetType
+from msgspec.structs import replace
 
 from livethread.errors import CommandError, ErrorCode, LivethreadError
 from livethread.feed import Feed
@@ -28,6 +29,7 @@ class LiveCopy:
         self.feeds: set[Feed] = set()
         self.streams: dict[str, Feed] = {}
         """Feeds of the events of one run, by the run."""
+        self._astray = False
 
     @property
     def value(self) -> Thread | None:
@@ -36,8 +38,12 @@ class LiveCopy:
 
     @property
     def since(self) -> Since | None:
-        """Where the copy stands, while it is live."""
-        return since_of(self.replica) if self.replica and self.attached else None
+        """Where the copy stands, while it is live. Where the last answer to this did not fit, it is in no epoch: so
+        the server tells the whole thread."""
+        if self.replica is None or not self.attached:
+            return None
+        since = since_of(self.replica)
+        return replace(since, epoch="") if self._astray else since
 
     def show(self, thread: Thread, run: RunSnapshot | UnsetType, more: bool) -> None:
         """This is the newest that is known, unless the copy is live."""
@@ -45,15 +51,18 @@ class LiveCopy:
             self.replica, self.more = Replica(begin(thread, run)), more
 
     def subscribed(self, ok: SubscribeOk) -> None:
-        """A subscription was answered: the first, or one that takes up where the copy stands."""
+        """A subscription was answered: the first, or one that takes up where the copy stands. `ProtocolError` where
+        the answer does not fit."""
         if ok.recovered and self.attached and self.replica is not None:
+            self._astray = True  # until all of it was taken
             for event in missed(self.replica, ok):
                 self.take(event)
         else:
             self._replace(joined(ok), ok)
+        self._astray = False
 
     def take(self, event: Event) -> None:
-        """Apply an event and pass it on to whoever reads."""
+        """Apply an event and pass it on to whoever reads. `ProtocolError` where one is missing before it."""
         if not self.attached or self.replica is None or holds(self.replica, event):
             return
         if isinstance(event, ThreadGone):  # where it was deleted, that was told before, and nothing is attached

@@ -19,7 +19,7 @@ from livethread.calls import Call
 from livethread.codec import CODECS, Codec
 from livethread.connection import Answer, ClientConnection
 from livethread.errors import CommandError, ConnectError, ConnectionClosed
-from livethread.messages import Event, Hello, HelloOk
+from livethread.messages import Command, Event, Hello, HelloOk
 from livethread.model import FRAME_BYTES
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -41,6 +41,7 @@ class Session:
 
     def __init__(self, socket: Socket, codec: Codec) -> None:
         self._socket = socket
+        self._codec = codec
         self._connection = ClientConnection(codec)
         self._calls: dict[int, Call] = {}
         self._answered = asyncio.Event()
@@ -54,6 +55,12 @@ class Session:
             raise message.outcome
         assert isinstance(message.outcome, HelloOk), "the connection converts outcomes to the command's Ok"
         return message.outcome
+
+    def prove(self, command: Command) -> None:
+        """Raise what `send` would, such as TypeError or UnicodeEncodeError, where a command cannot be put into words.
+        The session may be over.
+        """
+        self._codec.encode(command)
 
     async def send(self, call: Call) -> None:
         """Send a call's command. `ConnectionClosed` where the session is over."""

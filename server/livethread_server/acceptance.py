@@ -118,11 +118,7 @@ class Acceptance:
             self._runs.interrupt_in(transaction, ending, roll_back=command.if_busy == "rollback")
             run, made = self._place(lane, transaction, session, command, told, proved)
             run.ahead = len(lane.runs) - len(ending)
-            prompt: Prompt | None = None
-            if run.ahead:
-                self._check_room()
-            else:
-                prompt = await self._prompt(transaction, run)
+            prompt = await self._prompt(transaction, run)
             if await before is not None:
                 raise _Repeated
             if prompt is not None:
@@ -179,10 +175,13 @@ class Acceptance:
         run.cancel_with_session = command.on_disconnect == "cancel"
         return run, applied.made
 
-    async def _prompt(self, transaction: Transaction, run: LiveRun) -> Prompt:
-        return await self._prompter.prompt(
-            transaction.thread, transaction.turns, run.message, go_on=run.record.run.mode == "continue"
-        )
+    async def _prompt(self, transaction: Transaction, run: LiveRun) -> Prompt | None:
+        """What the engine is given at once; None for a run that waits for others of its thread."""
+        if run.ahead:
+            self._check_room()
+            return None
+        go_on = run.record.run.mode == "continue"
+        return await self._prompter.prompt(transaction.thread, transaction.turns, run.message, go_on=go_on)
 
     def _check_room(self) -> None:
         if self._runs.waiting() >= self._queued_runs:

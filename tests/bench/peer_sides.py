@@ -156,7 +156,9 @@ class Theirs:
         numbers = [str(each) for each in (port, SEQUENCES, CONTEXT, bench.threads)]
         command = [sys.executable, "-m", "tests.bench.peer_server", str(bench.model), *numbers, repack]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=START_SECONDS)
+        # It hangs up on who has asked a hundred times or waited for five seconds: a connection for each question.
+        once = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=START_SECONDS, limits=once)
         deadline = time.monotonic() + START_SECONDS
         while not self._healthy():
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -321,7 +321,7 @@ async def test_a_lost_connection_ends_everything_that_waits_where_nobody_comes_b
 
 
 async def test_a_server_that_breaks_the_protocol_is_left(server: FakeServer) -> None:
-    async with livethread.connect(server.url, codec="json") as client:
+    async with livethread.connect(server.url, codec="json", reconnect=False) as client:
         thread = await client.create()
         await thread.attach()
         (session,) = server.sessions

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -26,23 +28,27 @@ from livethread import (
     session,
 )
 from livethread.codec import SUBPROTOCOL_JSON
-from livethread.lifeline import AT_ONCE
+from livethread.lifeline import AT_ONCE, MENDS
 from livethread.messages import (
+    Command,
+    Empty,
     Generate,
     Hello,
     Mutate,
     Ping,
     Presence,
+    Reply,
     RunDelta,
     RunFinished,
     Subscribe,
     ThreadCreate,
     ThreadDelete,
     ThreadFork,
+    ThreadUpdated,
     Watch,
 )
 from livethread.session import Session
-from tests.fake_server import FakeServer, fake_server
+from tests.fake_server import NOBODY, FakeServer, fake_server
 
 WORDS = ["One", " two", "", " three", " four", "."]
 TEXT = "".join(WORDS)
@@ -94,6 +100,10 @@ async def eventually(what: Callable[[], object]) -> None:
         await asyncio.sleep(0.001)
 
 
+async def hello() -> Hello:
+    return Hello(id=0)
+
+
 async def conversation(client: livethread.Client, name: str) -> tuple[list[str], list[str], livethread.ClientThread]:
     """What two streams of one thread gave; and the thread, to which one message was appended between them."""
     thread = await client.create(thread=name)
@@ -142,9 +152,6 @@ async def test_it_waits_ever_longer_until_the_server_is_back(server: FakeServer,
         if 0 <= down < 3:
             raise ConnectError("Nobody is there.")
         return await session.open_session(server.url, SUBPROTOCOL_JSON)
-
-    async def hello() -> Hello:
-        return Hello(id=0)
 
     client = livethread.Client(open_session, hello, Backoff(random=lambda: 1.0, sleep=naps.sleep, longest=0.9))
     await client.open()
@@ -216,6 +223,62 @@ async def test_every_session_gets_a_fresh_token_and_a_refused_one_is_the_end(ser
             await client.ping()
 
 
+class Tokens:
+    """Gives one token whenever it is asked."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self.asked = 0
+
+    def __call__(self) -> str:
+        self.asked += 1
+        return self.token
+
+
+@asynccontextmanager
+async def let_in(server: FakeServer, token: str | Tokens) -> AsyncIterator[livethread.Client]:
+    """A client whose token, "right", is good until its first session is closed."""
+    server.token = "right"
+    backoff = Backoff(random=lambda: 1.0, sleep=Naps().sleep)
+    async with livethread.connect(server.url, token=token, reconnect=backoff) as client:
+        yield client
+
+
+async def test_a_session_that_ends_with_its_token_goes_on_with_a_fresh_one(server: FakeServer) -> None:
+    tokens, server.pace = Tokens("right"), asyncio.Semaphore(1)
+    async with let_in(server, tokens) as client:
+        thread = await client.create()
+        talking = asyncio.create_task(thread.say("Count.").text())
+        await eventually(lambda: thread.last is not None and thread.last.content)
+        tokens.token = server.token = "fresh"
+        await server.drop(4500, "the token has expired")
+        for _ in WORDS:
+            server.pace.release()
+        assert await talking == TEXT
+        assert (tokens.asked, server.greeted, client.state.kind) == (2, 2, "open")
+
+
+async def test_a_session_that_ends_with_its_token_is_the_last_where_the_next_is_refused(server: FakeServer) -> None:
+    tokens = Tokens("right")
+    async with let_in(server, tokens) as client:
+        server.token = "fresh"
+        await server.drop(4500, "the token has expired")
+        await eventually(lambda: client.state.kind == "closed")
+        with pytest.raises(ConnectionClosed, match=r"4500.*not known here"):
+            await client.ping()
+    assert (tokens.asked, server.greeted) == (2, 1)
+
+
+async def test_a_session_that_ends_with_its_token_is_the_last_where_there_is_but_one(server: FakeServer) -> None:
+    async with let_in(server, "right") as client:
+        await server.drop(4500, "the token has expired")
+        await eventually(lambda: client.state.kind == "closed")
+        with pytest.raises(ConnectionClosed, match=r"4500.*has expired"):
+            await client.ping()
+    assert server.greeted == 1
+    assert len(server.sent(Hello)) == 1
+
+
 async def test_where_no_token_can_be_had_the_error_says_so(server: FakeServer) -> None:
     def token() -> str:
         raise OSError("the vault is closed")
@@ -267,6 +330,59 @@ async def test_more_than_a_server_takes_at_once_is_sent_bit_by_bit(server: FakeS
         gate.opened.set()
         await asyncio.gather(*asked)
         assert len(server.sent(Ping)) == 3 * AT_ONCE
+
+
+@pytest.mark.parametrize(
+    ("words", "error"), [({"title": "\ud800"}, UnicodeEncodeError), ({"metadata": {"x": object()}}, TypeError)]
+)
+async def test_what_can_never_be_sent_is_refused_at_once_and_the_others_go_on(
+    server: FakeServer, words: dict[str, Any], error: type[Exception]
+) -> None:
+    gate = Gate()
+    async with livethread.connect(server.url, reconnect=Backoff(sleep=gate.sleep)) as client:
+        thread = await client.create()
+        server.cut()
+        await eventually(lambda: client.state.kind == "waiting")
+        with pytest.raises(error):
+            await thread.update(**words)
+        asked = asyncio.create_task(client.ping())
+        await asyncio.sleep(0)
+        gate.opened.set()
+        await asked
+        with pytest.raises(error):
+            await thread.update(**words)
+        await client.ping()
+
+
+async def test_a_command_that_is_spoilt_while_it_waits_fails_alone(server: FakeServer) -> None:
+    gate, metadata = Gate(), {"x": object()}
+    async with livethread.connect(server.url, reconnect=Backoff(sleep=gate.sleep)) as client:
+        thread = await client.create()
+        server.cut()
+        await eventually(lambda: client.state.kind == "waiting")
+        spoilt: dict[str, Any] = {"x": 1}
+        asked = [asyncio.create_task(thread.update(metadata=spoilt)), asyncio.create_task(thread.append("One"))]
+        await asyncio.sleep(0)
+        spoilt.update(metadata)
+        gate.opened.set()
+        with pytest.raises(TypeError):
+            await asked[0]
+        await asked[1]
+        assert await thread.say("Count.").text() == TEXT
+
+
+async def test_a_client_that_fails_while_it_comes_back_ends_and_says_why(server: FakeServer) -> None:
+    class Failing(livethread.Client):
+        def returning(self) -> Iterable[Command]:
+            raise ValueError("the list of threads is gone")
+
+    client = Failing(partial(session.open_session, server.url, SUBPROTOCOL_JSON), hello, Backoff(sleep=Naps().sleep))
+    await client.open()
+    server.cut()
+    with pytest.raises(ConnectionClosed):
+        await client.ping()
+    with pytest.raises(ValueError, match="the list of threads is gone"):
+        await client.close()
 
 
 async def test_closing_while_there_is_no_connection_waits_for_nobody(server: FakeServer) -> None:
@@ -415,6 +531,84 @@ async def test_readers_of_events_see_no_gap(server: FakeServer) -> None:
         assert "".join(delta.text for delta in deltas) == TEXT
         assert all(one.to == other.start for one, other in pairwise(deltas))
         assert [command.since for command in server.sent(Subscribe)][-1] is not None
+
+
+async def gap(server: FakeServer, thread: str) -> None:
+    """Tell a client of a thread's third change, behind its first."""
+    (told,) = server.sessions
+    settled = {"updated_at": "then", "by": NOBODY}
+    await server.durable(ThreadUpdated, thread, 1, title="First", **settled)
+    told.subscribed.clear()
+    await server.durable(ThreadUpdated, thread, 1, title="Second", **settled)
+    told.subscribed.add(thread)
+    await server.durable(ThreadUpdated, thread, 1, title="Third", **settled)
+
+
+async def test_a_gap_in_what_is_told_is_filled_in_another_session(server: FakeServer, naps: Naps) -> None:
+    async with connected(server, naps) as client:
+        thread = await client.create()
+        events = thread.subscribe()
+        reading = asyncio.ensure_future(anext(events))
+        await thread.attach()
+        await gap(server, thread.id)
+        seen = [await reading, await anext(events), await anext(events)]
+        assert [one.title for one in seen if isinstance(one, ThreadUpdated)] == ["First", "Second", "Third"]
+        assert (thread.value, server.greeted) == (server.threads[thread.id], 2)
+        assert len(naps.seconds) == 1
+
+
+async def test_where_the_server_does_not_know_what_was_in_the_gap_it_is_asked_for_everything(
+    server: FakeServer,
+) -> None:
+    async with connected(server) as client:
+        thread = await client.create()
+        events = thread.subscribe()
+        reading = asyncio.ensure_future(anext(events))
+        await thread.attach()
+        server.histories[thread.id] = Leaky()
+        await gap(server, thread.id)
+        assert isinstance(await reading, ThreadUpdated)
+        replaced = await anext(events)
+        assert isinstance(replaced, ThreadReplaced)
+        assert replaced.value == thread.value == server.threads[thread.id]
+        await client.ping()
+        assert (server.greeted, client.state.kind) == (3, "open")
+
+
+class Leaky(list[Any]):
+    """A history that forgets every second event."""
+
+    def append(self, event: Any) -> None:
+        if event.seq % 2:
+            super().append(event)
+
+
+async def break_protocol(server: FakeServer, number: int) -> None:
+    """Break the protocol in the session that is greeted as this one."""
+    await eventually(lambda: server.greeted == number and len(server.sessions) == 1)
+    (told,) = server.sessions
+    await told.send(told.codec.encode(Reply(id=99, ok=Empty())))
+    await eventually(lambda: told not in server.sessions)
+
+
+async def test_a_server_that_breaks_the_protocol_again_and_again_is_left(server: FakeServer, naps: Naps) -> None:
+    async with connected(server, naps) as client:
+        for number in range(1, MENDS + 1):
+            await break_protocol(server, number)
+        await client.ping()
+        await break_protocol(server, MENDS + 1)
+        with pytest.raises(ConnectionClosed, match="command 99") as closed:
+            await client.ping()
+        assert closed.value.code == 1002
+    assert naps.seconds == [0.25 * 2**tries for tries in range(MENDS)]
+
+
+async def test_a_server_that_breaks_the_protocol_now_and_then_is_not_left(server: FakeServer) -> None:
+    hours = itertools.count(0, 3600)
+    async with connected(server, clock=lambda: next(hours)) as client:
+        for number in range(1, 2 * MENDS + 1):
+            await break_protocol(server, number)
+        await client.ping()
 
 
 async def test_readers_are_told_where_the_server_has_forgotten_what_they_missed(server: FakeServer) -> None:
