@@ -4,7 +4,8 @@
 
 Each run's n-th token is n, with the n-th letter as its text. ``PLAN`` is JSON: ``die`` and ``hang`` list after how
 many steps each life ends or falls silent (null: never), ``poison`` maps runs to the number of tokens with which they
-kill it, ``refuse_from`` is the first life that does not come up, ``moves`` has each run tell where its thread is. Which runs each life got goes to ``FOLDER``.
+kill it, ``refuse_from`` is the first life that does not come up, ``moves`` has each run tell
+where its thread is. Which runs each life got goes to ``FOLDER``.
 """
 
 from __future__ import annotations

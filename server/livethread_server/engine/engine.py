@@ -37,7 +37,6 @@ from livethread_server.engine.wire import (
     Warm,
 )
 
-
 _log = logging.getLogger(__name__)
 
 

@@ -154,7 +154,9 @@ class Slots:
         slot.cut(0)
 
     def give_up_one(self, spare: Collection[Sequence] = ()) -> bool:
-        """Save and drop the idle sequence that was used least recently, none of ``spare``; False where there is none."""
+        """Save and drop the idle sequence that was used least recently, but none of ``spare``; False where there is
+        none.
+        """
         slot = victim((each for each in self._all if each not in spare), self._pinned)
         if slot is not None:
             self._save(slot)

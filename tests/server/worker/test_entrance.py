@@ -139,5 +139,5 @@ def test_what_was_read_for_a_run_that_does_not_come_in_is_given_back(bare: Entra
     assert refused.state is not None
     bare.admit()
     bare.ask(0.0, submit("c"), useless)
-    assert [fetch.state for fetch in (withdrawn, refused, useless)] == [None, None, None]
+    assert all(fetch.state is None for fetch in (withdrawn, refused, useless))
     assert [output.run for output in bare.refused()] == ["a", "b"]
