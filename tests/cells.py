@@ -23,7 +23,8 @@ class Cells:
         self.held: list[list[int]] = [[] for _ in range(sequences)]
         self.model = SimpleNamespace(cuttable=True)
         self.sequences = self.streams = sequences
-        self.cells = 1000 * sequences
+        self.length = 1000
+        self.cells = self.length * sequences
         self.wants_neighbours = True
         self.refuses = 0
 

@@ -4,7 +4,8 @@
 
 Each run's n-th token is n, with the n-th letter as its text. ``PLAN`` is JSON: ``die`` and ``hang`` list after how
 many steps each life ends or falls silent (null: never), ``poison`` maps runs to the number of tokens with which they
-kill it, ``refuse_from`` is the first life that does not come up. Which runs each life got goes to ``FOLDER``.
+kill it, ``refuse_from`` is the first life that does not come up, ``moves`` has each run tell
+where its thread is. Which runs each life got goes to ``FOLDER``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from livethread_server.engine.wire import (
     CancelRun,
     Delta,
     Finished,
+    Moved,
     Output,
     Ready,
     Started,
@@ -86,7 +88,9 @@ class FakeWorker:
             self._note(command)
             self._runs[command.run] = command
             self._tokens[command.run] = len(command.generated)
-            _say(Step((Output(command.run, started=Started(len(command.tokens), self._life, 0.0, 0.0)),)))
+            moved = (Moved(command.thread, "live", len(command.tokens)),) if self._plan.get("moves") else ()
+            started = Started(len(command.tokens), self._life, 0.0, 0.0)
+            _say(Step((Output(command.run, started=started),), moved))
         elif isinstance(command, CancelRun) and command.run in self._runs:
             self._finish(command.run, "cancelled")
         elif isinstance(command, AskStats):

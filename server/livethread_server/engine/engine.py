@@ -7,7 +7,7 @@ its runs where they were. This module must never know threads' messages, prompts
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +36,8 @@ from livethread_server.engine.wire import (
     Up,
     Warm,
 )
+
+_log = logging.getLogger(__name__)
 
 
 def _ignore(moved: Moved) -> None:
@@ -78,16 +80,18 @@ class Engine:
     async def start(self) -> None:
         """Start the process and return; `wait_ready` waits until the model is loaded."""
         self._task = asyncio.create_task(self._supervisor.run(), name="engine")
+        self._task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
         """End the process and every run that is left. Safe to call twice."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        sentence = "The server stopped before the run was over. Ask again once it is back."
-        self._end_all(sentence, ErrorCode.MODEL_UNAVAILABLE)
-        self._questions.close()
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+        finally:
+            sentence = "The server stopped before the run was over. Ask again once it is back."
+            self._end_all(sentence, ErrorCode.MODEL_UNAVAILABLE)
+            self._questions.close()
 
     @property
     def trouble(self) -> CommandError | None:
@@ -264,6 +268,15 @@ class Engine:
     def _gave_up(self, trouble: CommandError) -> None:
         """There is no process, and there may be none for long: nothing goes on waiting for it."""
         self._end_all(trouble.message, trouble.code)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Nobody keeps a process running any more. Where that is not because it was stopped, nothing waits for it."""
+        if task.cancelled():
+            return
+        _log.critical("The engine is kept running no more; start the server again.", exc_info=task.exception())
+        sentence = "The engine is kept running no more. Ask again once the server was started again."
+        self._end_all(sentence, ErrorCode.MODEL_UNAVAILABLE)
+        self._questions.close()
 
     def _end_all(self, sentence: str, code: ErrorCode) -> None:
         for run in list(self._runs):

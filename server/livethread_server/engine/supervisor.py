@@ -45,6 +45,7 @@ class Life:
         self.ready = False
         self.failed: str | None = None
         self.hung: float | None = None
+        self.error: Exception | None = None
         self.code = 0
 
     @property
@@ -52,6 +53,8 @@ class Life:
         """How it ended, in words."""
         if self.hung is not None:
             return f"did not answer for {self.hung:g} s"
+        if self.error is not None:
+            return f"said what could not be dealt with ({type(self.error).__name__})"
         if self.code >= 0:
             return f"ended with status {self.code}"
         with contextlib.suppress(ValueError):
@@ -117,8 +120,12 @@ class Supervisor:
             while True:
                 life = await self._live()
                 await asyncio.sleep(self._after(life))
-        finally:
+        except Exception:
+            self._give_up("The engine is kept running no more. Look into the server's log, and start the server again.")
+            raise
+        except asyncio.CancelledError:
             self._give_up("The engine was stopped with its server.")
+            raise
 
     async def _live(self) -> Life:
         """One life of the process, from its start to its end."""
@@ -128,7 +135,7 @@ class Supervisor:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command, stdin=PIPE, stdout=PIPE, env=environment
             )
-        except OSError as error:
+        except Exception as error:  # whatever it is, nobody else would hear of it
             life.failed = (
                 f"The engine's process cannot be started: {error}. Give the server's user more of what it lacks."
             )
@@ -138,8 +145,9 @@ class Supervisor:
         try:
             self.send(self._configure)
             await self._listen(self._process, life)
-        except (msgspec.MsgspecError, ValueError) as error:
-            _log.error("The engine said what cannot be read: %s", error)
+        except Exception as error:  # a message that cannot be read, or whatever broke where it was heard
+            life.error = error
+            _log.exception("What the engine said cannot be dealt with.")
         finally:
             for watch in watches:
                 watch.cancel()
@@ -182,7 +190,7 @@ class Supervisor:
 
     def _after(self, life: Life) -> float:
         """Draw the conclusions of a death; seconds to wait before the next start."""
-        if not life.ready and life.failed is None and self._configure.extra_bufts:
+        if not life.ready and life.failed is None and life.error is None and self._configure.extra_bufts:
             self._do_without_extra_bufts(life)
             return 0.0
         self.restarts += 1

@@ -59,8 +59,13 @@ class Ahead:
             return
         self._jobs[wanted.thread] = _Job(wanted)
 
-    def drop(self, thread: str) -> Fetch | None:
-        """Somebody else says now what becomes of the thread; what is being read for it can be used."""
+    def drop(self, thread: str) -> None:
+        """Somebody else says now what becomes of the thread."""
+        if fetch := self.hand_over(thread):
+            self._restores.give_back(fetch)
+
+    def hand_over(self, thread: str) -> Fetch | None:
+        """As `drop`, for one who can use what is being read for the thread, and gives it back."""
         job = self._jobs.pop(thread, None)
         if job is None:
             return None
@@ -75,7 +80,7 @@ class Ahead:
 
     def advance(self, ingest: Callable[[Sequence, tuple[int, ...]], bool], *, eager: bool) -> None:
         """Go one step on with one job; beside runs that is not an ``eager`` one. ``ingest`` puts some of the
-        tokens it is given into a sequence, and says whether that went well.
+        tokens it is given into a sequence, and says whether that went well; what did not is dropped.
         """
         job = self._next(eager)
         if job is None:
@@ -84,10 +89,13 @@ class Ahead:
         if slot is None:
             return
         left, before = self._left(job, slot), slot.in_kv
-        going_on = len(left) >= 2 and ingest(slot, left)
+        if len(left) >= 2 and not ingest(slot, left):
+            self._slots.drop(slot)
+            self.drop(job.wanted.thread)
+            return
         slot.eager += slot.in_kv - before
         self._slots.used(slot)
-        if not going_on or len(self._left(job, slot)) < 2:
+        if len(self._left(job, slot)) < 2:
             self._slots.arrived(slot)
             self.drop(job.wanted.thread)
 

@@ -26,7 +26,7 @@ class Decoder:
 
     def ingest(self, slot: Sequence, tokens: tuple[int, ...] | list[int], *, last: bool) -> bool:
         """Put a chunk behind what is in KV; where it is the ``last`` of a run's prompt, draw the run's first
-        token. False where decoding failed, and with it the run.
+        token. False where decoding failed, and with it the run; a sequence without one is empty then.
         """
         start = slot.in_kv
         ms = self._decode([slot], lambda: self._context.ingest(slot.id, start, tokens, last=last))
@@ -52,23 +52,25 @@ class Decoder:
             self._sample(slot, self._context.logits(row))
 
     def fail(self, slots: list[Sequence], error: Exception) -> None:
-        """End the runs of these sequences, whose cells are not to be trusted."""
+        """End the runs of these sequences, whose cells are not to be trusted; those without one are dropped."""
         for slot in slots:
-            self._slots.distrust(slot)
-            if slot.run is not None:
+            if slot.run is None:
+                self._slots.drop(slot)
+            else:
+                self._slots.distrust(slot)
                 slot.run.end("error", f"The engine could not go on: {error} Try again.")
 
     def _decode(self, slots: list[Sequence], call: Callable[[], None]) -> float | None:
         """How many milliseconds the call took; None where it failed and with it these runs.
 
-        Idle sequences are given up while cells are short (FACTS A18).
+        Other idle sequences are given up while cells are short (FACTS A18).
         """
         while True:
             before = time.monotonic()
             try:
                 call()
             except NoRoom as error:
-                if not self._slots.give_up_one():
+                if not self._slots.give_up_one(spare=slots):
                     self.fail(slots, error)
                     return None
             except DecodeFailed as error:

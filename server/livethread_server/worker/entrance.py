@@ -70,6 +70,7 @@ class Entrance:
         """Cancel a run, if it waits."""
         for asked in [each for each in self._waiting if each.submit.run == run]:
             self._waiting.remove(asked)
+            self._give_back(asked.fetch)
             self._refuse(run, "cancelled")
 
     def refused(self) -> list[Output]:
@@ -111,7 +112,12 @@ class Entrance:
         """What is being read for the thread already, if it is what the run needs."""
         if fetch and fetch.serves(packed(submit.tokens), scope_of(submit.tenant), most_reusable(submit.tokens)):
             return fetch
+        self._give_back(fetch)
         return None
+
+    def _give_back(self, fetch: Fetch | None) -> None:
+        if fetch is not None:
+            self._tiers.restores.give_back(fetch)
 
     def _must_wait(self, asked: _Asked, chosen: Place) -> bool:
         """Look for chunks that are worth it; whether they are still being read."""
@@ -152,6 +158,7 @@ class Entrance:
         except (Unusable, DecodeFailed) as error:
             if sampler is not None:
                 sampler.close()
+            self._give_back(asked.fetch)
             self._refuse(submit.run, "error", str(error))
             return
         ram, disk = (fetch.ram, fetch.disk) if fetch else (0, 0)
@@ -177,8 +184,7 @@ class Entrance:
         except DecodeFailed:  # llama.cpp has no room for it, or does not like it: then it is computed
             return self._slots.take(asked.submit, Place(chosen.target, 0)), None
         finally:
-            if fetch:
-                self._tiers.restores.give_back(fetch)
+            self._give_back(fetch)
         return self._slots.take(asked.submit, chosen), None
 
     def _sampler(self, submit: Submit) -> Sampler:

@@ -149,7 +149,7 @@ class Loop:
     def _hear(self, arrived_at: float, command: Command) -> None:
         match command:
             case Submit(thread=thread):
-                self._entrance.ask(arrived_at, command, self._ahead.drop(thread))
+                self._entrance.ask(arrived_at, command, self._ahead.hand_over(thread))
             case CancelRun(run=run):
                 self._cancel(run)
             case Ingest() | Warm():

@@ -41,11 +41,11 @@ def main() -> int:
     except llama.LoadFailed as error:
         outbox.send(Failed(str(error)))
         return 1
-    outbox.send(_ready(context))
     with llama.loaded(model, context):
+        tiers = Tiers(context, configure, inbox.wake)  # before it is ready: to look at a large cache takes its time
+        outbox.send(_ready(context))
         for work in (inbox.read, outbox.write):
             threading.Thread(target=work, daemon=True).start()
-        tiers = Tiers(context, configure, inbox.wake)
         Loop(context, costs, inbox, outbox.put, tiers, step_ms=configure.step_ms).run()
         tiers.close()
     return 0

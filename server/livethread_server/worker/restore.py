@@ -29,6 +29,7 @@ class Fetch:
         self.ram = 0
         self.disk = 0
         self.failed = False
+        self.unwanted = False
         self.state: Bytes | None = None
         self._left = 0
 
@@ -80,7 +81,12 @@ class Restores:
         return fetch
 
     def _then(self, fetch: Fetch, part: Part) -> Callable[[Read], None]:
-        return lambda read: fetch.came(part, read)
+        def then(read: Read) -> None:
+            fetch.came(part, read)
+            if fetch.unwanted:
+                self.give_back(fetch)
+
+        return then
 
     def _use_rows(self, fetch: Fetch) -> Callable[[Part, Bytes], None]:
         assert self._shape is not None
@@ -108,7 +114,10 @@ class Restores:
             self._spare.append(buffer)
 
     def give_back(self, fetch: Fetch) -> None:
-        """Nobody needs its state any more."""
+        """Nobody needs its state any more; its buffer is used again once nothing is read into it."""
+        fetch.unwanted = True
+        if not fetch.done:
+            return
         state, fetch.state = fetch.state, None
-        if self._shape is not None and state is not None and fetch.done:
+        if self._shape is not None and state is not None:
             self.keep(state if state.base is None else state.base)

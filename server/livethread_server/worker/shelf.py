@@ -54,12 +54,16 @@ class Shelf:
 
     def __init__(self, folder: Path, *, key: bytes, durable: bool) -> None:
         self._chunks, self._notes = folder / "chunks", folder / "threads"
+        self._make()
         for each in (folder, self._chunks, self._notes):
-            each.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.scandir(each).close()
         self._key = key
         self._durable = durable
         self.refused = 0
+
+    def _make(self) -> None:
+        for each in (self._chunks.parent, self._chunks, self._notes):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def scan(self, fingerprint: bytes) -> list[tuple[float, Head]]:
         """The chunks that are there with the times of their last use; what is no chunk of ours is removed."""
@@ -112,7 +116,7 @@ class Shelf:
         return rows
 
     def write(self, head: Head, rows: Bytes) -> None:
-        """Put a chunk in. Raises OSError; then nothing is there."""
+        """Put a chunk in. Raises OSError; then nothing is there, and a folder that was gone is there again."""
         beginning = head.pack()
         end = tag(self._key, beginning, rows, quick=not self._durable)
         self._put(self._path(head.name), [beginning, rows, end], durable=self._durable)
@@ -155,9 +159,11 @@ class Shelf:
                 if durable:
                     os.fsync(file.fileno())
             temporary.replace(path)
-        except OSError:
+        except OSError as error:
             with contextlib.suppress(OSError):
                 _remove(temporary)
+                if isinstance(error, FileNotFoundError):  # somebody took the folder away: there is one again next time
+                    self._make()
             raise
 
     def _refuse(self, path: Path, error: Exception) -> None:

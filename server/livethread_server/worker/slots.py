@@ -153,9 +153,11 @@ class Slots:
         self._context.drop(slot.id)
         slot.cut(0)
 
-    def give_up_one(self) -> bool:
-        """Save and drop the idle sequence that was used least recently; False where there is none."""
-        slot = victim(self._all, self._pinned)
+    def give_up_one(self, spare: Collection[Sequence] = ()) -> bool:
+        """Save and drop the idle sequence that was used least recently, but none of ``spare``; False where there is
+        none.
+        """
+        slot = victim((each for each in self._all if each not in spare), self._pinned)
         if slot is not None:
             self._save(slot)
             self.drop(slot)

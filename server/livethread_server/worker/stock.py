@@ -107,7 +107,7 @@ class Stock:
 
     def _could_not_write(self, entry: Entry, tier: Tier, error: Exception) -> None:
         tier.remove(entry)
-        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+        if isinstance(error, OSError):
             if tier.rests_until < time.monotonic():
                 _log.warning("A chunk cannot be written to the %s cache: %s.", tier.name, error)
             tier.rests_until = time.monotonic() + REST

@@ -69,8 +69,9 @@ class Tier:
         self.used += entry.head.file_size
 
     def remove(self, entry: Entry) -> None:
-        """Count an entry out, if it was in."""
-        if self._entries.pop(entry.head.name, None) is not None:
+        """Count an entry out, if it was in; another with its name, which came after it, stays."""
+        if self._entries.get(entry.head.name) is entry:
+            del self._entries[entry.head.name]
             self.used -= entry.head.file_size
 
     def touch(self, entry: Entry) -> None:

@@ -22,7 +22,7 @@ from livethread_server.engine import supervisor
 from livethread_server.engine.engine import Engine
 from livethread_server.engine.ongoing import TRUSTED
 from livethread_server.engine.outputs import RunOutputs
-from livethread_server.engine.wire import Configure, Output, Submit, merged
+from livethread_server.engine.wire import Configure, Moved, Output, Submit, merged
 from tests.fake_worker import SLOTS, submits
 
 CONFIGURE = Configure(model_path="m", context=100, sequences=SLOTS, extra_bufts=False)
@@ -216,3 +216,35 @@ async def test_an_engine_that_has_nothing_to_say_may_be_silent(tmp_path: Path) -
         await asyncio.sleep(0.3)
         assert engine.restarts == 0
         check_text(await whole(submit(engine, "r")))
+
+
+class Breaking:
+    """Hears where threads are, and raises so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def __call__(self, moved: Moved) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            raise KeyError(moved.thread)
+
+
+async def test_what_breaks_while_the_process_is_heard_costs_no_run(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, moves=True) as engine:
+        engine.on_moved = Breaking(1)
+        check_text(await whole(submit(engine, "r")))
+        assert engine.restarts == 1
+
+
+async def test_runs_end_where_nobody_keeps_the_process_running_any_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with engine_of(tmp_path, moves=True) as engine:
+        engine.on_moved = Breaking(2)  # the second time when the first has ended the process
+        said = await whole(submit(engine, "r"))
+        assert said.finished is not None
+        assert (said.finished.reason, said.finished.code) == ("error", ErrorCode.MODEL_UNAVAILABLE)
+        assert engine.trouble is not None
+        assert engine.trouble.code is ErrorCode.MODEL_UNAVAILABLE
+    assert any(record.levelname == "CRITICAL" for record in caplog.records)

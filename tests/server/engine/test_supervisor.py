@@ -36,22 +36,27 @@ configure = hear()
 class Kept:
     """A supervisor over a process that follows a script, and what it told."""
 
-    def __init__(self, script: str) -> None:
+    def __init__(self, script: str, *command: str) -> None:
         self.heard: list[Up] = []
         self.deaths: list[str] = []
         self.troubles: list[CommandError] = []
         self.owes = False
         self._died = asyncio.Event()
-        command = (sys.executable, "-c", PRELUDE + textwrap.dedent(script))
+        self.breaks: Exception | None = None
         self.supervisor = Supervisor(
             CONFIGURE,
-            heard=self.heard.append,
+            heard=self._hear,
             died=self._note,
             gave_up=self.troubles.append,
             owes=lambda: self.owes,
             watchdog=0.1,
-            command=command,
+            command=command or (sys.executable, "-c", PRELUDE + textwrap.dedent(script)),
         )
+
+    def _hear(self, message: Up) -> None:
+        self.heard.append(message)
+        if self.breaks is not None:
+            raise self.breaks
 
     def _note(self, sentence: str) -> None:
         self.deaths.append(sentence)
@@ -222,3 +227,43 @@ async def test_a_process_that_owes_a_word_and_says_that_it_works_lives() -> None
             say(Step(()))
         """
     ).run(scenario)
+
+
+async def test_a_process_that_cannot_be_started_makes_the_model_unavailable_and_is_tried_again() -> None:
+    async def scenario(kept: Kept) -> None:
+        await kept.supervisor.settled()
+        assert trouble(kept).code is ErrorCode.MODEL_UNAVAILABLE
+        assert "/no/such/engine" in trouble(kept).message
+        while kept.supervisor.restarts < 2:  # noqa: ASYNC110 - trying again tells nobody
+            await asyncio.sleep(0.01)
+
+    await Kept("", "/no/such/engine").run(scenario)
+
+
+async def test_whatever_breaks_while_the_process_is_heard_is_a_death_that_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario(kept: Kept) -> None:
+        kept.breaks = KeyError("r")
+        await kept.died(2)
+        kept.breaks = None
+        await kept.supervisor.settled()
+        assert kept.supervisor.trouble is None
+
+    kept = Kept("say(ready)\nwhile os.read(0, 100): pass")
+    await kept.run(scenario)
+    assert kept.deaths[0].startswith("The engine said what could not be dealt with (KeyError)")
+    assert any(record.exc_info and record.exc_info[0] is KeyError for record in caplog.records)
+    assert "repacked" not in caplog.text
+
+
+async def test_a_process_that_is_not_done_loading_in_time_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOADING_SECONDS", 0.2)
+
+    async def scenario(kept: Kept) -> None:
+        await kept.supervisor.settled()
+        assert trouble(kept).code is ErrorCode.MODEL_UNAVAILABLE
+        assert "did not answer for 0.2 s" in trouble(kept).message
+        assert kept.deaths == []
+
+    await Kept("while os.read(0, 100): pass").run(scenario)

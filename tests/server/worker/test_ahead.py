@@ -168,18 +168,23 @@ def test_a_fetch_is_handed_to_whoever_takes_over(read: Read) -> None:
     assert read.files.settle(10)
     read.ahead.want(ingest("t", 340))
     read.step(1)
-    fetch = read.ahead.drop("t")
+    fetch = read.ahead.hand_over("t")
     assert fetch is not None
     assert fetch.count == 300
     assert not read.ahead.ready
-    assert read.ahead.drop("t") is None
+    assert read.ahead.hand_over("t") is None
 
 
 def test_what_cannot_be_decoded_ends_the_wish(read: Read) -> None:
-    read.works = False
     read.ahead.want(warm(1, "t", 120))
+    read.step()
+    assert read.live() == {"t": STEP}
+    read.works = False
     read.through()
-    assert read.residencies.settled() == [Settled(1, "t", "live")]
+    assert read.residencies.settled() == [Settled(1, "t", "cold")]
+    assert read.live() == {}
+    assert sum(slot.eager for slot in read.slots) == 0
+    assert read.residencies.moved()[-1].residency == "cold"
 
 
 def test_a_thread_that_runs_is_left_alone(read: Read) -> None:

@@ -152,3 +152,33 @@ def test_without_cells_idle_sequences_are_given_up_before_a_run_is(idle: bool) -
     script.failures = [NoRoom("No cells are left.")]
     assert decoder.ingest(slot, slot.tokens, last=True) is idle
     assert (run_of(slot).reason, slots[1].thread) == (None if idle else "error", None)
+
+
+def idle(slots: Slots, number: int, thread: str, tokens: int) -> Sequence:
+    slot = slots[number]
+    slot.thread, slot.tokens, slot.in_kv = thread, list(range(tokens)), tokens
+    return slot
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_without_cells_what_is_read_ahead_never_gives_up_its_own_sequence(others: bool) -> None:
+    script = Script()
+    decoder, slots = decoding(script)
+    filled = idle(slots, 0, "filled", 2)  # used least recently
+    if others:
+        slots.used(idle(slots, 1, "other", 1))
+    script.failures = [NoRoom("No cells are left.")]
+    assert decoder.ingest(filled, [5, 6], last=False) is others
+    assert slots.of("other") is None
+    assert (filled.thread, filled.in_kv) == (("filled", 4) if others else (None, 0))
+    assert script.kv == ({0: [5, 6]} if others else {})
+
+
+def test_where_sequences_fail_those_without_a_run_are_dropped() -> None:
+    script = Script()
+    decoder, slots = decoding(script)
+    slot, other = running(slots, script), idle(slots, 1, "other", 3)
+    decoder.fail([slot, other], DecodeFailed("They could not be exchanged."))
+    assert run_of(slot).reason == "error"
+    assert slots.of("other") is None
+    assert slots.moved() == (("other", None),)

@@ -2,17 +2,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from livethread.model import Sampling
 from livethread_server.engine.wire import Configure, Submit
+from livethread_server.worker.archive import Archive
+from livethread_server.worker.chunk import Namer, scope_of
 from livethread_server.worker.entrance import Entrance
+from livethread_server.worker.files import Files
 from livethread_server.worker.llama import Context, Model, loaded, quiet
+from livethread_server.worker.residency import Residencies, packed
+from livethread_server.worker.restore import Fetch, Restores
 from livethread_server.worker.sequence import run_of
 from livethread_server.worker.slots import Slots
 from livethread_server.worker.tiers import Tiers
+from tests.cells import SHAPE, Cells
 
 LENGTH, SEQUENCES = 64, 2
 
@@ -101,3 +109,35 @@ def test_what_cannot_be_put_into_kv_is_refused_with_a_sentence(
     assert sentence in (output.finished.error or "")
     assert inside(slots) == []
     assert entrance.empty
+
+
+@pytest.fixture
+def bare() -> Iterator[Entrance]:
+    """An entrance without a model, through which no run comes."""
+    cells, files, namer = Cells(), Files(lambda: None), Namer(b"f" * 32, SHAPE.width)
+    cells.model.vocabulary = 1000
+    archive = Archive([], files, namer.fingerprint)
+    residencies = Residencies(cells.context, archive, namer, SHAPE, idle_after=100.0)
+    restores = Restores(archive, SHAPE, cells.streams)
+    yield Entrance(cells.context, cast(Tiers, SimpleNamespace(residencies=residencies, restores=restores)))
+    files.close()
+
+
+def fetched(tokens: tuple[int, ...]) -> Fetch:
+    """The first token's state, which was read."""
+    fetch = Fetch(packed(tokens), scope_of("x"), 1)
+    fetch.state = np.empty(100, np.uint8)
+    return fetch
+
+
+def test_what_was_read_for_a_run_that_does_not_come_in_is_given_back(bare: Entrance) -> None:
+    withdrawn, refused, useless = fetched((300, 301, 302)), fetched((300, 301, 1 << 30)), fetched((400,))
+    bare.ask(0.0, submit("a"), withdrawn)
+    assert withdrawn.state is not None
+    bare.withdraw("a")
+    bare.ask(0.0, submit("b", (300, 301, 1 << 30)), refused)
+    assert refused.state is not None
+    bare.admit()
+    bare.ask(0.0, submit("c"), useless)
+    assert all(fetch.state is None for fetch in (withdrawn, refused, useless))
+    assert [output.run for output in bare.refused()] == ["a", "b"]

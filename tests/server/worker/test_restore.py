@@ -117,3 +117,20 @@ def test_memory_that_was_used_is_used_again(restored: Restored) -> None:
 
 def test_tokens_are_packed_as_the_chunks_hold_them() -> None:
     assert packed(range(5)) == tokens(5)
+
+
+def test_memory_of_what_nobody_wants_any_more_is_used_again_once_it_was_read(restored: Restored) -> None:
+    unwanted = restored.restores.begin(tokens(600), ALICE, 600, 1)
+    assert unwanted is not None
+    assert unwanted.state is not None
+    memory = unwanted.state.base
+    restored.restores.give_back(unwanted)
+    meanwhile = restored.fetch(tokens(300))
+    assert meanwhile is not None
+    assert meanwhile.state is not None
+    assert meanwhile.state.base is not memory
+    assert unwanted.state is None
+    after = restored.fetch(tokens(300))
+    assert after is not None
+    assert after.state is not None
+    assert after.state.base is memory

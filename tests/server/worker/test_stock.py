@@ -4,6 +4,7 @@ import errno
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pytest
@@ -208,3 +209,15 @@ def test_buffers_are_made_ready_and_used_again(stocked: Stocked) -> None:
     for _ in range(3):
         read, rows = stocked.read(entry)
         assert (read.source, rows) == ("ram", [np.zeros(entry.head.size, np.uint8).tobytes()])
+
+
+def test_a_shelf_whose_folder_was_taken_away_rests_and_is_made_again(stocked: Stocked) -> None:
+    before = stocked.shelved("t")
+    rmtree(stocked.folder / "ram")
+    entry = stocked.shelved("u", first=100)
+    assert entry.there == {"disk"}
+    assert stocked.ram.rests_until > 0.0
+    assert stocked.shelved("v", first=200).there == {"disk"}
+    assert stocked.read(before) == (Read(None, ("ram",)), [])
+    stocked.ram.rests_until = 0.0
+    assert stocked.shelved("w", first=300).there == {"ram"}

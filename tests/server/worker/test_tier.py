@@ -69,3 +69,13 @@ def test_an_entry_knows_where_it_is() -> None:
     assert entry.lost
     assert not Entry(NAMER.chain(tokens(256), ALICE, 0)[0]).is_tail
     assert Entry(NAMER.whole(tokens(256), ALICE, 9)).is_tail
+
+
+def test_an_entry_that_is_gone_takes_no_other_of_its_name_with_it(tier: Tier) -> None:
+    (before,), (after,) = entries(1), entries(1)
+    assert before.head.name == after.head.name
+    tier.add(before)
+    tier.remove(before)
+    tier.add(after)
+    tier.remove(before)
+    assert (len(tier), tier.used) == (1, after.head.file_size)
