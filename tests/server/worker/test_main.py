@@ -3,14 +3,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from livethread_server.engine.wire import Configure, Failed, Ready, pack, unpack_up
 
 COMMAND = [sys.executable, "-m", "livethread_server.worker.main"]
 
 
-def configure(model_path: Path) -> bytes:
-    return pack(Configure(model_path=str(model_path), context=64, sequences=2, extra_bufts=False))
+def configure(model_path: Path, **fields: Any) -> bytes:
+    return pack(Configure(model_path=str(model_path), context=64, sequences=2, extra_bufts=False, **fields))
 
 
 def test_it_ends_when_its_input_does() -> None:
@@ -24,6 +25,22 @@ def test_it_says_what_it_has_loaded_quietly_and_ends_with_its_input(model_path: 
     assert isinstance(ready, Ready)
     assert (ready.context, ready.sequences, ready.cells, ready.cuttable) == (64, 2, 128, True)
     assert b"llama_model_loader: loaded" not in ended.stderr
+
+
+def test_it_has_looked_at_its_caches_before_it_says_that_it_is_ready(model_path: Path, tmp_path: Path) -> None:
+    chunks = tmp_path / "chunks"
+    chunks.mkdir()
+    for number in range(500):
+        (chunks / f"{number:032x}").write_bytes(b"no chunk")
+    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
+        assert worker.stdin
+        assert worker.stdout
+        worker.stdin.write(configure(model_path, cache_dir=str(tmp_path), disk_bytes=1 << 20))
+        worker.stdin.flush()
+        worker.stdout.read(1)
+        left = list(chunks.iterdir())
+        worker.communicate()
+    assert left == []
 
 
 def test_it_says_why_it_cannot_load(tmp_path: Path) -> None:
