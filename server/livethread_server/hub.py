@@ -51,7 +51,8 @@ def each(listeners: Iterable[Callable[[Event], None]]) -> Callable[[Event], None
 
 
 class Hub:
-    """Which outboxes want the events of which thread. Assign ``on_event`` to hear of all that is published."""
+    """Which outboxes want the events of which thread. Assign ``on_event`` to hear of all that is published
+    but deltas."""
 
     def __init__(self) -> None:
         self._outboxes: dict[str, dict[Outbox, None]] = {}
@@ -104,7 +105,8 @@ class Hub:
     def publish(self, event: Event) -> None:
         """Offer ``event`` to every subscriber of its thread: at once, or for a delta in a crowd a little later, but
         always before whatever is published behind it."""
-        self.on_event(event)
+        if not isinstance(event, RunDelta):
+            self.on_event(event)
         outboxes = self._outboxes.get(event.thread)
         if not outboxes:
             return

@@ -56,6 +56,10 @@ class Ongoing:
 
     def hear(self, output: Output) -> None:
         """The process said something about the run; tell of it what is new."""
+        if output.delta is not None and (output.started, output.progress, output.finished) == (None, None, None):
+            self._note(output.delta)  # the usual case, at every token of every run
+            self.outputs.put(output)
+            return
         fresh = msgspec.structs.replace(
             output,
             started=None if self._started else output.started,

@@ -20,6 +20,8 @@ from livethread_server.worker.loop import Loop
 from livethread_server.worker.pipes import Outbox, PipeInbox
 from livethread_server.worker.tiers import Tiers
 
+NICE = 10
+"""How much the engine gives way (nice(2)): it takes all CPUs for long, the server needs them for moments."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -27,6 +29,8 @@ def main() -> int:
     """Serve until standard input ends; 1 where the model cannot be loaded."""
     _survive_signals()
     _die_with_parent()
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     outbox = Outbox(_private_stdout())
     inbox = PipeInbox(sys.stdin.fileno(), unpack_down())
     configure = inbox.read_first()
