@@ -204,7 +204,7 @@ def test_a_reply_survives_the_death_of_the_server(page: Page, server: ServerProc
     states(page, "done", "done")
     expect(page.get_by_test_id("banner")).to_have_count(0)
     assert letters(text_of(messages(page, "assistant"))).startswith(before)
-    assert [one for one in complaints if "ERR_CONNECTION_REFUSED" not in one] == []
+    assert [one for one in complaints if "net::ERR_CONNECTION_" not in one] == []  # refused, or reset in a handshake
     complaints.clear()
 
 
