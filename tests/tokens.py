@@ -11,7 +11,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from livethread_server.auth.token_file import TokenFile, TokenRecord, digest_of, new_token
+from livethread_server.auth.digest import digest_of
+from livethread_server.auth.token_file import TokenFile, TokenRecord, new_token
 
 SECRET = "correct horse battery staple, 32+"
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from livethread.errors import CommandError
 from livethread.model import Thread
+from livethread_server.background import begin
 from livethread_server.lanes import Lanes
 from livethread_server.prompter import Ahead, Prompter
 from livethread_server.store.base import Turn
@@ -70,8 +71,7 @@ class ReadAhead:
         if len(self._wishes) > WISHES:
             self._wishes.popitem(last=False)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
-            self._task.add_done_callback(_done)
+            self._task = begin(self._work(), log, "reading ahead failed")
 
     def drop(self, thread: str) -> None:
         """Nothing is to be read for this thread now, not even what is being rendered."""
@@ -120,8 +120,3 @@ class ReadAhead:
             self._put(wish.thread, wish.turns, wish.draft)
             return
         self._engine.ingest(wish.thread.id, wish.thread.owner, ahead.tokens, shared=ahead.shared)
-
-
-def _done(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("reading ahead failed", exc_info=task.exception())

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import Protocol
 
+from livethread_server.background import begin
 from livethread_server.engine.wire import Moved
 from livethread_server.lanes import Lanes
 from livethread_server.store.base import Store
@@ -57,8 +58,7 @@ class Findings:
             return
         self._found.add(moved.thread)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._look_up())
-            self._task.add_done_callback(_done)
+            self._task = begin(self._look_up(), log, "threads whose contexts were found could not be looked up")
 
     async def stop(self) -> None:
         """Look nothing up any more."""
@@ -81,8 +81,3 @@ class Findings:
                     self._engine.forget(thread)
                 elif pinned[thread]:
                     self._engine.pin(thread, True)
-
-
-def _done(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("threads whose contexts were found could not be looked up", exc_info=task.exception())

@@ -8,7 +8,6 @@ module must never know commands, stores or the clock.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 
 from msgspec.structs import replace
@@ -40,11 +39,6 @@ def forbidden(thread: str, role: Role, need: Role) -> CommandError:
         role=role,
         need=need,
     )
-
-
-def digest_of(token: str) -> str:
-    """What is kept of an invite's token. It is 256 random bits, so that a plain hash cannot be turned back."""
-    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 def give(thread: Thread, access: Access, principal: str, role: Role | None, most: int) -> Access:

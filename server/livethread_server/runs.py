@@ -18,6 +18,7 @@ import msgspec
 from livethread.errors import CommandError, ErrorCode
 from livethread.messages import ErrorBody
 from livethread.model import Reason, Run
+from livethread_server.background import begin
 from livethread_server.engine.wire import Finished, Submit
 from livethread_server.following import Following, our_fault
 from livethread_server.hub import Hub
@@ -290,12 +291,7 @@ class Runs:
             self.follow(run)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+        task = begin(work, log, "following a run failed")
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._tasks.discard)
         return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("following a run failed", exc_info=task.exception())

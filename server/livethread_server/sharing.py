@@ -13,11 +13,12 @@ from livethread.errors import CommandError, ErrorCode, bad_request
 from livethread.messages import ShareOk, ThreadGone, ThreadShare
 from livethread_server.acceptance import Answer
 from livethread_server.auth.admission import is_principal
+from livethread_server.auth.digest import digest_of
 from livethread_server.auth.gate import Gate
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lane, Lanes
 from livethread_server.listening import Listening
-from livethread_server.roles import digest_of, give, invite, revoke, take_up
+from livethread_server.roles import give, invite, revoke, take_up
 from livethread_server.session import Session
 from livethread_server.stamps import at
 from livethread_server.store.base import Access, Invite, Role, Store

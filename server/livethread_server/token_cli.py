@@ -16,7 +16,8 @@ from msgspec.structs import asdict
 from livethread.errors import LivethreadError
 from livethread_server import options
 from livethread_server.auth.admission import is_principal
-from livethread_server.auth.token_file import Records, TokenFile, TokenRecord, digest_of, new_token
+from livethread_server.auth.digest import digest_of
+from livethread_server.auth.token_file import Records, TokenFile, TokenRecord, new_token
 from livethread_server.settings import TOKEN_FILE, SettingsError
 from livethread_server.stamps import at, new_id
 from livethread_server.state_folder import default_state_dir

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Set
 
 from livethread.messages import DurableEvent, Event, ThreadChanged, ThreadCreated, ThreadGone, ThreadResidency
 from livethread.model import Thread
+from livethread_server.background import begin
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lanes
 from livethread_server.outbox import Outbox
@@ -124,8 +125,7 @@ class Watching:
             return _Note()  # nobody is to be told
         note = self._notes.setdefault(thread, _Note())
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
-            self._task.add_done_callback(_done)
+            self._task = begin(self._work(), log, "those who watch could not be told of changes")
         return note
 
     async def _work(self) -> None:
@@ -168,8 +168,3 @@ class Watching:
     def _tell_of(self, event: Event, principals: Set[str]) -> None:
         outboxes = [outbox for one in self._watchers.keys() & principals for outbox in self._watchers[one]]
         self._hub.tell(event, outboxes)
-
-
-def _done(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("those who watch could not be told of changes", exc_info=task.exception())

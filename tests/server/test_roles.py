@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from livethread.errors import CommandError, ErrorCode
-from livethread_server.roles import RANKS, digest_of, give, invite, revoke, role_of, suffices, take_up
+from livethread_server.auth.digest import digest_of
+from livethread_server.roles import RANKS, give, invite, revoke, role_of, suffices, take_up
 from livethread_server.store.base import Access, Invite, Role
 from tests.fakes import a_thread
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from livethread_server.auth.token_file import TokenFile, digest_of
+from livethread_server.auth.digest import digest_of
+from livethread_server.auth.token_file import TokenFile
 from livethread_server.cli import cli
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from livethread.errors import CloseCode, CommandError
 from livethread.model import Principal
 from livethread_server.auth.admission import TOKEN_CHARACTERS, Admission, Authenticator, unauthorized
+from livethread_server.background import begin
 from livethread_server.session import ANYONE, Session
 
 log = logging.getLogger(__name__)
@@ -56,8 +57,7 @@ class Gate:
         if not session.ended:
             self._inside.setdefault(session.principal.id, set()).add(session)
             if self._auth is not None and (self._looking is None or self._looking.done()):
-                self._looking = asyncio.create_task(self._look())
-                self._looking.add_done_callback(_done)
+                self._looking = begin(self._look(), log, "looking after who is in failed")
 
     def leave(self, session: Session) -> None:
         """The session is out, if it ever was in."""
@@ -105,8 +105,3 @@ class Gate:
         admissions = (session.admission for inside in self._inside.values() for session in inside)
         ends = (one.expires - now for one in admissions if one is not None and one.expires is not None)
         return min((left for left in ends if 0 < left < LOOK_SECONDS), default=LOOK_SECONDS)
-
-
-def _done(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("looking after who is in failed", exc_info=task.exception())

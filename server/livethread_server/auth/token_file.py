@@ -7,7 +7,6 @@ sessions, nor who may do what.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -47,11 +46,6 @@ Stamp = tuple[int, int, int, int]
 def new_token() -> str:
     """A token nobody can guess, safe in headers and as a WebSocket subprotocol (RFC 9110, 5.6.2)."""
     return BEGINNING + secrets.token_urlsafe(32)
-
-
-def digest_of(token: str) -> str:
-    """What is kept of a token: SHA-256, in hex."""
-    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 class TokenFile:

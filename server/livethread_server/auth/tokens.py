@@ -11,7 +11,8 @@ import time
 
 from livethread.model import Principal
 from livethread_server.auth.admission import Admission, unauthorized
-from livethread_server.auth.token_file import Stamp, TokenFile, TokenRecord, digest_of
+from livethread_server.auth.digest import digest_of
+from livethread_server.auth.token_file import Stamp, TokenFile, TokenRecord
 from livethread_server.settings import SettingsError
 
 log = logging.getLogger(__name__)

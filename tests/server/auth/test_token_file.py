@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from livethread_server.auth.token_file import BEGINNING, TokenFile, TokenRecord, digest_of, new_token
+from livethread_server.auth.digest import digest_of
+from livethread_server.auth.token_file import BEGINNING, TokenFile, TokenRecord, new_token
 from livethread_server.settings import SettingsError
 from tests.tokens import given_out
 
