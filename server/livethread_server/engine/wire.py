@@ -351,7 +351,7 @@ class GrammarVerdict(Struct, frozen=True, tag="verdict"):
 
 def pack(message: Down | Up | GrammarQuestion | GrammarVerdict) -> bytes:
     """Turn one message into the bytes that go through the pipe."""
-    packed: bytes = msgpack.packb(msgspec.to_builtins(message, str_keys=True))
+    packed: bytes = msgpack.packb(msgspec.to_builtins(message, str_keys=True, builtin_types=(bytes,)))
     return packed
 
 
