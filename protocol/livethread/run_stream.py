@@ -138,9 +138,7 @@ class RunStream:
                 self._logprobs |= _placed(event)
                 return self._told.delta(event.start, event.to, event.text)
             case RunRecovered():
-                # What was told behind that is drawn again.
-                self._logprobs = {at: one for at, one in self._logprobs.items() if at < event.to}
-                return self._told.whole(event.to, event.text)
+                return self._whole(event.to, event.text)
             case ThreadReplaced():
                 return self._look_for(event)
             case RunFinished():
@@ -148,11 +146,17 @@ class RunStream:
                 return self._ended(event.message)
         return Piece("")
 
+    def _whole(self, to: int, text: str) -> Piece:
+        """All text up to ``to``. What was told behind that is drawn again, and all was where the text is another."""
+        piece = self._told.whole(to, text)
+        self._logprobs = {at: one for at, one in self._logprobs.items() if at < to and not piece.anew}
+        return piece
+
     def _look_for(self, event: ThreadReplaced) -> Piece:
         """Find the run in a copy that replaced the one before. `LivethreadError` where it is not there any more."""
         now = event.streaming
         if now is not None and now.run == self.run:
-            return self._told.whole(now.to, now.text)
+            return self._whole(now.to, now.text)
         if self.accepted is None or self.accepted.version > event.value.version:
             return Piece("")  # it was accepted after that
         message = written_by(event.value, self.run)

@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from livethread_server.worker.logprobs import LEAST, logprob
 
 ROWS = st.lists(st.integers(-40, 40), min_size=1, max_size=60)
 
 
-def softmax(logits: list[int]) -> np.ndarray:
+def softmax(logits: list[int]) -> NDArray[np.float64]:
     powers = np.exp(np.array(logits, np.float64) - max(logits))
-    return powers / powers.sum()
+    whole: NDArray[np.float64] = powers / powers.sum()
+    return whole
 
 
 @given(ROWS, st.integers(0, 20), st.data())
