@@ -58,6 +58,8 @@ DOORS = {
     "websockets": {"session", "sockets"},
     "jwt": {"auth/jwt", "auth/keys"},
     "cryptography": {"auth/keys"},
+    "huggingface_hub": {"sources/hub"},
+    "httpx2": {"sources/hub"},
 }
 """Which modules, or folders of modules, may import a library."""
 
@@ -204,6 +206,14 @@ def test_the_terminal_client_knows_only_the_client() -> None:
 def test_every_library_has_one_door(library: str) -> None:
     users = {short(module) for module in FILES if library in libraries(module)}
     assert not {user for user in users if not any(f"{user}/".startswith(f"{door}/") for door in DOORS[library])}
+
+
+def test_the_sources_of_models_know_neither_folders_nor_catalogue() -> None:
+    allowed = {"meter", "model_errors"}
+    for module in SERVER:
+        if within(module, "livethread_server.sources"):
+            ours = {short(one) for one in IMPORTS[module] if within(one, "livethread_server")}
+            assert {one for one in ours if not one.startswith("sources")} <= allowed, module
 
 
 def test_uvicorn_is_known_to_the_cli_its_server_and_the_room_of_its_protocols() -> None:

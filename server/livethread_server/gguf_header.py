@@ -73,7 +73,7 @@ def read_header(file: Path) -> GgufHeader:
         try:
             with mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 entries = dict(_entries(_Reader(data)))
-        except (ValueError, struct.error, KeyError, UnicodeDecodeError):
+        except (ValueError, OverflowError, KeyError, struct.error):
             raise ModelError(f"The header of the model file {file} cannot be read. Fetch it again.") from None
     architecture = str(entries.get("general.architecture", ""))
     context = entries.get(f"{architecture}.context_length", 0)
