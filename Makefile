@@ -11,7 +11,7 @@ serve: install webclient
 
 test: install webclient
 	cd webclient && npm test
-	$(RUN) pytest $(ARGS)
+	$(RUN) pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: install webclient/node_modules/.installed
 	$(BIN)/ruff format --check .

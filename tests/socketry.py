@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from livethread_server.bounds import Bounds
-from livethread_server.http import http_routes
+from livethread_server.http.site import http_routes
 from livethread_server.outbox import Outbox
 from livethread_server.sockets import protocols
 from livethread_server.websocket import WebSocketDoor

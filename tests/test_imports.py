@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = {"livethread": ROOT / "protocol", "livethread_server": ROOT / "server"}
 
 CHAIN = [
-    *("errors", "model", "ops", "replies", "commands", "events", "messages"),
+    *("errors", "model", "ops", "replies", "tasks", "commands", "events", "messages"),
     *("checks", "explain", "codec", "connection"),
 ]
 """The protocol from the bottom up: each may import those before it."""

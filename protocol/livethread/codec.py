@@ -111,7 +111,7 @@ def to_command(plain: Plain) -> Command:
     try:
         command = msgspec.convert(plain, COMMANDS[kind], str_keys=True)
     except msgspec.ValidationError as error:
-        raise explain(kind, plain, error) from None
+        raise explain(kind, COMMANDS[kind], plain, error) from None
     check(command)
     return command
 

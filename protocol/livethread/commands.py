@@ -5,7 +5,7 @@ This module must never know bytes, connections or the rules of a thread.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -26,6 +26,7 @@ from livethread.replies import (
     ThreadOk,
     VersionOk,
 )
+from livethread.tasks import KindName, TaskCancelOk, TaskListOk, TaskOk, TaskState
 
 Version = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 Title = Annotated[str, Meta(max_length=TITLE_CHARACTERS)]
@@ -202,6 +203,43 @@ class Cancel(Command, frozen=True, kw_only=True, tag="cancel"):
 class Runs(Command, frozen=True, kw_only=True, tag="runs"):
     Ok: ClassVar[type[Struct]] = RunsOk
     thread: Id | None = None
+
+
+class TaskCreate(Command, frozen=True, kw_only=True, tag="task.create"):
+    """Begin a stateless task of a ``kind``. It is answered when the task was taken; with ``stream`` its creator is told
+    of it as `TaskUpdated` and `TaskDelta`.
+    """
+
+    Ok: ClassVar[type[Struct]] = TaskOk
+    kind: KindName
+    input: dict[str, Any]
+    task: Id | None = None
+    timeout_ms: Annotated[int, Meta(ge=1, le=(1 << 53) - 1)] | None = None
+    key: Key | None = None
+    stream: bool = False
+
+
+class TaskGet(Command, frozen=True, kw_only=True, tag="task.get"):
+    """How a task is; with ``wait_ms`` as soon as it is over, or then."""
+
+    Ok: ClassVar[type[Struct]] = TaskOk
+    task: Id
+    wait_ms: Annotated[int, Meta(ge=0, le=600_000)] = 0
+
+
+class TaskList(Command, frozen=True, kw_only=True, tag="task.list"):
+    Ok: ClassVar[type[Struct]] = TaskListOk
+    kind: KindName | None = None
+    state: TaskState | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=512)] | None = None
+
+
+class TaskCancel(Command, frozen=True, kw_only=True, tag="task.cancel"):
+    """End a task. It never waits for anything, and may be sent again."""
+
+    Ok: ClassVar[type[Struct]] = TaskCancelOk
+    task: Id
 
 
 class Presence(ThreadCommand, frozen=True, kw_only=True, tag="presence"):

@@ -18,10 +18,12 @@ from livethread.model import (
     Sources,
     Thread,
     Timings,
+    TokenLogprob,
     Usage,
 )
 from livethread.ops import AppliedOp
 from livethread.replies import ErrorBody
+from livethread.tasks import Task
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -115,16 +117,40 @@ class RunProgress(Event, frozen=True, kw_only=True, tag="run.progress"):
 
 
 class RunDelta(Event, frozen=True, kw_only=True, tag="run.delta"):
-    """Text of the run's tokens from ``start`` to ``to`` (exclusive)."""
+    """Text of the run's tokens from ``start`` to ``to`` (exclusive). ``logprobs`` has one entry for each of them, where
+    the run's sampling asked for it.
+    """
 
     run: str
     start: int = field(name="from")
     to: int
     text: str
+    logprobs: tuple[TokenLogprob, ...] | UnsetType = UNSET
 
 
 class ThreadResidency(Event, frozen=True, kw_only=True, tag="thread.residency"):
     residency: Residency
+
+
+class TaskEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Something that happened to a task; told to the session that made it and asked to be told. Never stored."""
+
+
+class TaskUpdated(TaskEvent, frozen=True, kw_only=True, tag="task.updated"):
+    """The task is like this now; its ``result`` is there once it is done. Progress is told a few times a second."""
+
+    task: Task
+
+
+class TaskDelta(TaskEvent, frozen=True, kw_only=True, tag="task.delta"):
+    """Text of a choice's tokens from ``start`` to ``to`` (exclusive)."""
+
+    task: str
+    choice: int
+    start: int = field(name="from")
+    to: int
+    text: str
+    logprobs: tuple[TokenLogprob, ...] | UnsetType = UNSET
 
 
 class Here(Struct, frozen=True):

@@ -30,7 +30,7 @@ from livethread_server.engine.wire import Configure
 from livethread_server.findings import Findings
 from livethread_server.gauges import Gauges
 from livethread_server.history import HistoryBounds
-from livethread_server.http import http_routes, metrics_route
+from livethread_server.http.site import http_routes, metrics_route
 from livethread_server.hub import Hub, each
 from livethread_server.lanes import Lanes
 from livethread_server.listening import Listening

@@ -10,7 +10,7 @@ import pytest
 from starlette.applications import Starlette
 
 from livethread.errors import CommandError, ErrorCode
-from livethread_server.http import http_routes, metrics_route
+from livethread_server.http.site import http_routes, metrics_route
 from livethread_server.metrics import Metrics
 from tests.house import House
 from tests.tokens import given_out

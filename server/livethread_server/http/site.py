@@ -1,4 +1,4 @@
-"""The HTTP door: health, figures, and the web client's files.
+"""Health, figures, and the web client's files.
 
 It must never know what a command does.
 """
