@@ -32,13 +32,15 @@ class Asked(Struct):
 class Hub:
     """A hub with one repository, whose ``files`` are by their paths.
 
-    ``cut`` ends the answers with content after so many bytes each, until the list is empty; ``errors`` answers what has
-    no answer else with a status and an error code; ``stalled`` is set once an answer waits for ``go_on``.
+    ``etag`` and ``size`` are promised instead of the content's SHA-256 and length; ``token`` is wanted where there is
+    one; ``cut`` ends answers with content after so many bytes each; ``stall`` sends so many, then sets ``stalled`` and
+    waits for ``go_on``; ``error`` is a status and an error code that everything but content is answered with.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.etag: str | None = None
+        self.size: int | None = None
         self.asked: list[Asked] = []
         self.token = ""
         self.cut: list[int] = []
@@ -113,7 +115,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 {
                     "X-Repo-Commit": COMMIT,
                     "X-Linked-ETag": f'"{etag}"',
-                    "X-Linked-Size": str(len(content)),
+                    "X-Linked-Size": str(hub.size or len(content)),
                     "Location": f"http://localhost:{hub.port}/bytes/{file}",
                     "Content-Length": "0",
                 },

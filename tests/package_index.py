@@ -13,22 +13,36 @@ import pytest
 
 
 class PackageIndex:
-    """An index whose wheels are offered one by one. ``asked`` holds the paths of the requests."""
+    """An index whose wheels are offered one by one.
+
+    ``asked`` holds the paths of the requests, ``ranges`` which part of a wheel was asked for; the next answer with a
+    wheel ends after ``cut`` bytes.
+    """
 
     def __init__(self) -> None:
         self.pages: dict[str, bytes] = {}
         self.asked: list[str] = []
+        self.ranges: list[str] = []
+        self.cut: int | None = None
         index = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 index.asked.append(self.path)
                 page = index.pages.get(self.path)
-                self.send_response(404 if page is None else 200)
+                start = int((self.headers["Range"] or "").removeprefix("bytes=").rstrip("-") or 0)
+                self.send_response(404 if page is None else 206 if start else 200)
                 self.send_header("Content-Type", "text/html")
-                self.send_header("Content-Length", str(len(page or b"")))
+                self.send_header("Content-Length", str(len(page or b"") - start))
+                self.send_header("ETag", '"1"')
+                if start:
+                    self.send_header("Content-Range", f"bytes {start}-{len(page or b'') - 1}/{len(page or b'')}")
                 self.end_headers()
-                self.wfile.write(page or b"")
+                end = None
+                if self.path.endswith(".whl"):
+                    index.ranges.append(self.headers["Range"] or "")
+                    end, index.cut = index.cut, None
+                self.wfile.write((page or b"")[start:end])
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

@@ -216,6 +216,15 @@ def test_the_sources_of_models_know_neither_folders_nor_catalogue() -> None:
             assert {one for one in ours if not one.startswith("sources")} <= allowed, module
 
 
+def test_what_the_hub_needs_is_imported_when_a_file_is_fetched() -> None:
+    whole = ast.parse(FILES["livethread_server.sources.hub"].read_text())
+    functions = [node for node in ast.walk(whole) if isinstance(node, ast.FunctionDef)]
+    late = {one for function in functions for one in ast.walk(function) if isinstance(one, ast.ImportFrom)}
+    typing = {one for node in whole.body if isinstance(node, ast.If) for one in ast.walk(node)}
+    at_once = [one for one in ast.walk(whole) if isinstance(one, ast.ImportFrom) and one not in late | typing]
+    assert not [one.module for one in at_once if str(one.module).startswith(("huggingface_hub", "httpx2"))]
+
+
 def test_uvicorn_is_known_to_the_cli_its_server_and_the_room_of_its_protocols() -> None:
     users = {short(module) for module in FILES if "uvicorn" in libraries(module)}
     assert {user.partition("/")[0] for user in users} <= {"cli", "serving", "sockets"}

@@ -67,7 +67,7 @@ class ModelFolder:
 
     def files(self) -> list[Path]:
         """Every model file in the folder, by its path."""
-        return sorted(path for path in self.path.rglob("*.gguf") if path.is_file())
+        return sorted(path for path in self.path.rglob("*") if path.suffix.lower() == ".gguf" and path.is_file())
 
     def remove(self, file: Path) -> int:
         """Remove a file, its record and what an unfinished fetch left; the answer is the bytes that were freed."""

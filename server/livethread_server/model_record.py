@@ -6,6 +6,7 @@ It must never know how files are fetched or listed.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import msgspec
@@ -55,7 +56,7 @@ def read_record(file: Path) -> ModelRecord | None:
 def write_record(file: Path, record: ModelRecord) -> None:
     """Keep a record beside its file, whole or not at all. Raises OSError."""
     target = record_path(file)
-    temporary = target.with_suffix(".new")
+    temporary = target.with_suffix(f".{os.getpid()}.new")
     temporary.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
     temporary.replace(target)
 

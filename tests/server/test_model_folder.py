@@ -144,10 +144,10 @@ def test_who_fetches_already_is_waited_for(folder: ModelFolder, capfd: pytest.Ca
 
 def test_the_files_are_found_wherever_they_are(folder: ModelFolder) -> None:
     assert folder.files() == []
-    first, second = Shelf(place="a/b/one.gguf"), Shelf(place="two.gguf")
+    first, second = Shelf(place="a/b/ONE.GGUF"), Shelf(place="two.gguf")
     for shelf in (first, second):
         folder.get("x", offer(shelf))
-    assert [str(file.relative_to(folder.path)) for file in folder.files()] == ["a/b/one.gguf", "two.gguf"]
+    assert [str(file.relative_to(folder.path)) for file in folder.files()] == ["a/b/ONE.GGUF", "two.gguf"]
 
 
 def test_a_removed_model_leaves_nothing(folder: ModelFolder) -> None:

@@ -150,6 +150,13 @@ def test_a_server_that_is_no_hub_is_one_clear_sentence(a_hub: Hub, tmp_path: Pat
     assert "does not say which commit it has" in refusal(TINY, tmp_path)
 
 
+def test_a_file_of_another_size_than_promised_is_one_clear_sentence(a_hub: Hub, tmp_path: Path) -> None:
+    a_hub.size = 999
+    with pytest.raises(ModelError, match=r"should be of size 999 but has size 10 .*\. Try again later\.$") as caught:
+        TINY.fetch(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_working_offline_is_respected(a_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 

