@@ -115,8 +115,6 @@ class ThreadUpdate(ThreadCommand, frozen=True, kw_only=True, tag="thread.update"
 class ThreadDelete(ThreadCommand, frozen=True, kw_only=True, tag="thread.delete"):
     """End the thread's runs, then the thread."""
 
-    pass
-
 
 class ThreadShare(ThreadCommand, frozen=True, kw_only=True, tag="thread.share"):
     """Give somebody a role on the thread, or take it away: ``role`` none.
@@ -162,8 +160,6 @@ class Subscribe(ThreadCommand, frozen=True, kw_only=True, tag="subscribe"):
 
 class Unsubscribe(ThreadCommand, frozen=True, kw_only=True, tag="unsubscribe"):
     """Be told of the thread no more."""
-
-    pass
 
 
 class Mutate(ThreadCommand, frozen=True, kw_only=True, tag="mutate"):

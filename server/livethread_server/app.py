@@ -30,6 +30,7 @@ from livethread_server.engine.wire import Configure
 from livethread_server.findings import Findings
 from livethread_server.gauges import Gauges
 from livethread_server.history import HistoryBounds
+from livethread_server.http.documents import document_routes
 from livethread_server.http.site import http_routes, metrics_route
 from livethread_server.hub import Hub, each
 from livethread_server.lanes import Lanes
@@ -122,6 +123,7 @@ class App:
         routes = [
             WebSocketRoute("/v1/ws", self._door.serve),
             metrics_route(service, metrics),
+            *document_routes((), version),
             *http_routes(service, webclient_folder()),
         ]
         self.asgi: AsgiApp = AccessControl(Starlette(routes=routes), settings.hosts, settings.origins)

@@ -23,8 +23,7 @@ _CHANNEL = "#/channels/session"
 def asyncapi(version: str) -> dict[str, Any]:
     """The document, as plain JSON values. Reference: https://www.asyncapi.com/docs/reference/specification/v3.0.0"""
     events = _events()
-    types = [*COMMANDS.values(), *(kind.Ok for kind in COMMANDS.values()), *events.values(), ErrorBody]
-    schemas = Schemas(types)
+    schemas = wire_schemas()
     messages = {
         **{name: _command(name, kind, schemas) for name, kind in COMMANDS.items()},
         **{_reply_name(name): _reply(name, schemas.of(kind.Ok)) for name, kind in COMMANDS.items()},
@@ -47,6 +46,12 @@ def asyncapi(version: str) -> dict[str, Any]:
         "operations": {**{name: _asking(name) for name in COMMANDS}, "events": _telling(events)},
         "components": {"messages": messages, "schemas": dict(schemas.components)},
     }
+
+
+def wire_schemas() -> Schemas:
+    """The schemas of everything that travels over the socket."""
+    told = [*(kind.Ok for kind in COMMANDS.values()), *_events().values(), ErrorBody]
+    return Schemas(asked=COMMANDS.values(), told=told)
 
 
 def _events() -> dict[str, Any]:
@@ -126,7 +131,6 @@ def _event_name(name: str) -> str:
 
 
 def _summary(kind: type) -> str:
-    """The first sentence of a struct's docstring; nothing where it has none of its own."""
+    """The first paragraph of a struct's docstring; nothing where it has none of its own."""
     text = inspect.cleandoc(kind.__dict__.get("__doc__") or "")
-    first = " ".join(text.partition("\n\n")[0].split())
-    return first
+    return " ".join(text.partition("\n\n")[0].split())

@@ -5,10 +5,12 @@ It must never know which document they go into.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, inspect
 
 Schema = dict[str, Any]
 
@@ -16,12 +18,21 @@ REFERENCE = "#/components/schemas/{name}"
 
 
 class Schemas:
-    """The schemas of some types: ``of`` each of them, and the ``components`` that those refer to."""
+    """The schemas of some types: ``of`` each of them, and the ``components`` that those refer to.
 
-    def __init__(self, types: Iterable[Any]) -> None:
-        self._types = list(dict.fromkeys(types))
+    ``asked`` are what a client sends, ``told`` what it gets: there fields with a default are always present, unless the
+    struct leaves defaults out.
+    """
+
+    def __init__(self, *, asked: Iterable[Any], told: Iterable[Any]) -> None:
+        told = list(told)
+        self._types = list(dict.fromkeys([*asked, *told]))
         schemas, components = msgspec.json.schema_components(self._types, ref_template=REFERENCE)
-        self._schemas = [_portable(schema) for schema in schemas]
+        asked_names = {kind.__name__ for kind in _structs(kind for kind in self._types if kind not in told)}
+        for kind in _structs(told):
+            if kind.__name__ not in asked_names:
+                components[kind.__name__]["required"] = _always_there(kind)
+        self._schemas: list[Schema] = [_portable(schema) for schema in schemas]
         self.components: Mapping[str, Schema] = {name: _portable(components[name]) for name in sorted(components)}
 
     def of(self, kind: Any) -> Schema:
@@ -35,8 +46,48 @@ class Schemas:
         return self.components[name] if name else schema
 
 
+def _always_there(kind: type[msgspec.Struct]) -> list[str]:
+    """The fields that an encoded struct has in any case."""
+    config = kind.__struct_config__
+    tag = [config.tag_field] if config.tag_field else []
+    fields = msgspec.structs.fields(kind)
+    return tag + [info.encode_name for info in fields if info.required or _is_kept(info, config)]
+
+
+def _is_kept(info: msgspec.structs.FieldInfo, config: Any) -> bool:
+    return info.default is not UNSET and not config.omit_defaults
+
+
+def _structs(types: Iterable[Any]) -> Iterator[type[msgspec.Struct]]:
+    """Every struct that these types are, or hold."""
+    waiting, seen = list(inspect.multi_type_info(list(types))), set[type]()
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, inspect.StructType):
+            if found.cls in seen:
+                continue
+            seen.add(found.cls)
+            yield found.cls
+            waiting += [field.type for field in found.fields]
+        waiting += _inside(found)
+
+
+def _inside(found: inspect.Type) -> list[inspect.Type]:
+    match found:
+        case inspect.UnionType(types=types):
+            return list(types)
+        case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
+            return [item]
+        case inspect.DictType(key_type=key, value_type=value):
+            return [key, value]
+        case inspect.Metadata(type=inner):
+            return [inner]
+    return []
+
+
 def _portable(value: Any) -> Any:
-    """As other languages' validators read it: Python's anchors become those of ECMA 262, which JSON Schema names."""
+    """As other languages read it: Python's anchors become those of ECMA 262, which JSON Schema names, and docstrings
+    lose their indentation."""
     if isinstance(value, list):
         return [_portable(item) for item in value]
     if not isinstance(value, dict):
@@ -44,4 +95,6 @@ def _portable(value: Any) -> Any:
     portable = {name: _portable(item) for name, item in value.items()}
     if isinstance(pattern := portable.get("pattern"), str):
         portable["pattern"] = pattern.replace(r"\A", "^").replace(r"\Z", "$")
+    if isinstance(description := portable.get("description"), str):
+        portable["description"] = cleandoc(description)
     return portable
