@@ -5,7 +5,6 @@ It must never know how an operation is carried out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -18,7 +17,6 @@ from livethread_server.spec.schemas import Schema, Schemas
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
-_PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 
 def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
@@ -29,7 +27,7 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         described = _Described(operation, schemas).document()
-        paths.setdefault(_PARAMETER.sub(r"{\1}", operation.path), {})[operation.method.lower()] = described
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {
@@ -72,7 +70,7 @@ class _Described:
         return described if operation.guarded else {**described, "security": []}
 
     def _path(self) -> Iterator[Schema]:
-        for name in _PARAMETER.findall(self._operation.path):
+        for name in self._operation.parameters:
             yield {"name": name, "in": "path", "required": True, "schema": self._schemas.of(Id)}
 
     def _query(self) -> Iterator[Schema]:
@@ -92,21 +90,27 @@ class _Described:
         operation = self._operation
         answers = {str(operation.status): self._success(operation.status, events=operation.streams is not None)}
         answers |= {str(status): self._success(status, events=False) for status in operation.more_statuses}
-        for status in sorted({STATUS[code] for code in operation.errors}):
-            codes = ", ".join(f"`{code}`" for code in operation.errors if STATUS[code] == status)
-            answers[str(status)] = self._problem(f"{codes}.")
-        everywhere = (code for code in ErrorCode if code not in operation.errors)
-        answers["default"] = self._problem(f"Refused, with one of the codes of the wire: {', '.join(everywhere)}.")
+        codes = dict.fromkeys((*operation.errors, *operation.usual_errors))
+        by_status: dict[int, list[ErrorCode]] = {}
+        for code in codes:
+            by_status.setdefault(STATUS[code], []).append(code)
+        if operation.body is not None:
+            by_status.setdefault(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, []).append(ErrorCode.BAD_REQUEST)
+        for status, of_status in sorted(by_status.items()):
+            answers[str(int(status))] = self._problem(", ".join(f"`{code}`" for code in of_status))
         return answers
 
     def _success(self, status: int, *, events: bool) -> Schema:
-        content: dict[str, Any] = {}
-        if self._operation.ok is not None and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-            content[JSON] = {"schema": self._schemas.of(self._operation.ok)}
+        operation, content = self._operation, dict[str, Any]()
+        if operation.ok is not None and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            content[operation.media_type] = {"schema": self._schemas.of(operation.ok)}
         if events:
-            data = self._schemas.of(self._operation.streams)
+            data = self._schemas.of(operation.streams)
             content[EVENTS] = {"schema": {"type": "string", "contentMediaType": EVENTS}, "x-event-data": data}
         answer: Schema = {"description": HTTPStatus(status).phrase}
+        if operation.tells:
+            told = {"schema": {"type": "string"}}
+            answer["headers"] = {header.name: {"description": header.description, **told} for header in operation.tells}
         return {**answer, "content": content} if content else answer
 
     def _problem(self, sentence: str) -> Schema:
