@@ -7,6 +7,8 @@ import { type Document, load, type Message, type Operation } from "./document";
 
 const found = await load("../asyncapi.json");
 render(<Page document={found} />, document.getElementById("document")!);
+// What the address names was not there yet when the browser looked for it.
+document.getElementById(location.hash.slice(1))?.scrollIntoView();
 
 function Page({ document: { info, operations, channels } }: { document: Document }) {
   const commands = Object.entries(operations).filter(([, operation]) => operation.action === "receive");

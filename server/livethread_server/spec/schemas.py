@@ -92,7 +92,10 @@ def _portable(value: Any) -> Any:
         return [_portable(item) for item in value]
     if not isinstance(value, dict):
         return value
-    portable = {name: _portable(item) for name, item in value.items()}
+    # The tags of the options say the same as a discriminator, whose form the two kinds of documents do not share.
+    portable = {
+        name: _portable(item) for name, item in value.items() if not (name == "discriminator" and "anyOf" in value)
+    }
     if isinstance(pattern := portable.get("pattern"), str):
         portable["pattern"] = pattern.replace(r"\A", "^").replace(r"\Z", "$")
     if isinstance(description := portable.get("description"), str):
