@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         FellBehind,
         LivethreadError,
         RunFailed,
+        TaskStopped,
         TextReplaced,
     )
     from livethread.messages import Append, Delete, Draft, Edit, Event, Insert, Op, Truncate
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from livethread.model import Message, Principal, Run, Sampling, Thread, Timings, Usage
     from livethread.run_stream import RunStream
     from livethread.states import ClientState
+    from livethread.task_stream import TaskStream
     from livethread.told import Piece
 
 __all__ = [
@@ -61,6 +63,8 @@ __all__ = [
     "RunFailed",
     "RunStream",
     "Sampling",
+    "TaskStopped",
+    "TaskStream",
     "TextReplaced",
     "Thread",
     "ThreadReplaced",
@@ -84,6 +88,7 @@ _HOME = {
             "FellBehind",
             "LivethreadError",
             "RunFailed",
+            "TaskStopped",
             "TextReplaced",
         ),
         "livethread.messages": ("Append", "Delete", "Draft", "Edit", "Event", "Insert", "Op", "Truncate"),
@@ -91,6 +96,7 @@ _HOME = {
         "livethread.missed": ("ThreadReplaced",),
         "livethread.run_stream": ("RunStream",),
         "livethread.states": ("ClientState",),
+        "livethread.task_stream": ("TaskStream",),
         "livethread.told": ("Piece",),
     }.items()
     for name in names

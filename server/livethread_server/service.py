@@ -74,7 +74,8 @@ class Service:
         self._identity = identity
         self._limits = limits
         self._listening = listening
-        self._tasks = tasks
+        self._task_commands = tasks
+        self.tasks = tasks.tasks
         self._handlers: dict[type[Command], Handler] = {
             wire.ThreadCreate: threads.create,
             wire.ThreadGet: threads.get,
@@ -197,7 +198,7 @@ class Service:
 
     def cancel_task(self, session: Session, command: wire.TaskCancel) -> TaskCancelOk | None:
         """End a task without waiting for anything; None where there is none, or none yet."""
-        return self._tasks.cancel_now(session, command)
+        return self._task_commands.cancel_now(session, command)
 
     def _end(self, run: str) -> wire.CancelOk | None:
         """End a run soon; None where it has ended."""

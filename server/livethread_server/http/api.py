@@ -13,11 +13,12 @@ from livethread_server.http.door import HttpDoor
 from livethread_server.http.operation import Operation
 from livethread_server.http.routing import nothing_else, routes
 from livethread_server.http.site import stats_operation
+from livethread_server.http.tasks import task_operations
 
 
 def api_operations(door: HttpDoor) -> list[Operation]:
     """What can be asked for under ``/v1`` of every server."""
-    return [stats_operation(door.service)]
+    return [stats_operation(door.service), *task_operations(door.service.tasks)]
 
 
 def api_routes(operations: Iterable[Operation], door: HttpDoor) -> list[BaseRoute]:
