@@ -28,6 +28,7 @@ from livethread_server.engine.wire import (
     Delta,
     Finished,
     Ingest,
+    Logprob,
     Moved,
     Output,
     Pooling,
@@ -180,8 +181,8 @@ class FakeEngine:
     def progress(self, run: str, processed: int, total: int) -> None:
         self._put(run, progress=Progress(0, processed, total))
 
-    def say(self, run: str, text: str, tokens: tuple[int, ...]) -> None:
-        self._put(run, delta=Delta(tokens, text))
+    def say(self, run: str, text: str, tokens: tuple[int, ...], logprobs: tuple[Logprob, ...] = ()) -> None:
+        self._put(run, delta=Delta(tokens, text, logprobs))
 
     def finish(self, run: str, reason: Reason = "stop", error: str | None = None) -> None:
         moment = time.monotonic()
