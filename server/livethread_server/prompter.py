@@ -14,12 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from livethread.errors import CommandError, ErrorCode
-<<<<<<< HEAD
-from livethread.model import Sampling, Thread
-from livethread.tasks import ChatTurn
-=======
 from livethread.model import Sampling, Thread, TokenLogprob
->>>>>>> up5-samp
+from livethread.tasks import ChatTurn
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.wire import Delta
 from livethread_server.logprobs import token_logprobs
