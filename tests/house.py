@@ -204,7 +204,7 @@ class Guest:
         self._service = service
         self._ids = itertools.count(1)
 
-    async def ask(self, kind: type[Command], **fields: Any) -> Any:
+    async def ask(self, kind: type[Command], /, **fields: Any) -> Any:
         """Carry a command out; its ``Ok``, or the `CommandError`. ``thread`` may be left out: it is ``t``."""
         if "thread" not in fields and issubclass(kind, wire.ThreadCommand):
             fields["thread"] = "t"

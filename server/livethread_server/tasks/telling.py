@@ -22,8 +22,8 @@ LOGPROBS_AT_ONCE = 64
 
 
 async def told(live: LiveTask, result_bytes: float = math.inf) -> AsyncGenerator[TaskEvent, None]:
-    """A task as it is, its text from the beginning on, how it changes, and how it ended: the last event, without a
-    result of more than ``result_bytes``."""
+    """A task as it is where it is not over, its text from the beginning on, how it changes, and how it ended: the last
+    event, without a result of more than ``result_bytes``."""
     loop = asyncio.get_running_loop()
     listener, changes, at = live.listen(), -1, 0.0
     timer: asyncio.TimerHandle | None = None
