@@ -30,6 +30,7 @@ from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.wire import Configure
 from livethread_server.findings import Findings
 from livethread_server.gauges import Gauges
+from livethread_server.headcount import Headcount
 from livethread_server.history import HistoryBounds
 from livethread_server.http.api import api_operations, api_routes
 from livethread_server.http.cors import cross_origin
@@ -138,9 +139,10 @@ class App:
             tasks=TaskCommands(self._tasks),
         )
         self.bounds = settings.bounds
-        self._door = WebSocketDoor(service, self.bounds, hello_required=self._gate.required)
+        people = Headcount(self.bounds.sessions_per_principal)
+        self._door = WebSocketDoor(service, self.bounds, hello_required=self._gate.required, headcount=people)
         metrics = Metrics(Gauges(self._door, hub, self._runs, self._engine), version=version, instance=instance)
-        self._http = HttpDoor(service, self.bounds, instance)
+        self._http = HttpDoor(service, self.bounds, instance, people)
         operations = [*api_operations(self._http), metrics_operation(service, metrics)]
         hub.on_event = each((self._watching.heard, metrics.saw, journal.write))
         routes = [

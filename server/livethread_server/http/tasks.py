@@ -19,16 +19,9 @@ from livethread.messages import TaskDelta, TaskUpdated
 from livethread.model import Id
 from livethread.tasks import KindName, Task, TaskCancelOk, TaskListOk, TaskState
 from livethread_server.http.call import Call
-from livethread_server.http.operation import Operation, json_answer
-from livethread_server.http.preferences import (
-    ACCEPT,
-    IDEMPOTENCY_KEY,
-    LOCATION,
-    PREFER,
-    PREFERENCE_APPLIED,
-    answering,
-    idempotency_key,
-)
+from livethread_server.http.conditions import LOCATION, accepts_events, idempotency_key, prefers_async
+from livethread_server.http.operation import Header, Operation, json_answer
+from livethread_server.http.runs import ACCEPT, APPLIED
 from livethread_server.http.sse import event
 from livethread_server.tasks.kind import TaskKind
 from livethread_server.tasks.live_task import LiveTask
@@ -36,6 +29,8 @@ from livethread_server.tasks.tasks import Tasks
 from livethread_server.tasks.telling import told
 
 TAG = "tasks"
+PREFER = Header("Prefer", "'respond-async' answers 202 once the task is taken (RFC 7240).")
+KEY = Header("Idempotency-Key", "The same key is the same task, as long as that can be asked for.")
 Milliseconds = Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
 REFUSALS = (
     ErrorCode.EXISTS,
@@ -92,7 +87,7 @@ def task_operations(tasks: Tasks) -> list[Operation]:
     door = _TaskDoor(tasks)
     return [
         Operation(
-            id="listTaskKinds",
+            id="list_task_kinds",
             method="GET",
             path="/v1/tasks/kinds",
             tag=TAG,
@@ -103,7 +98,7 @@ def task_operations(tasks: Tasks) -> list[Operation]:
         ),
         *(_create(kind, door) for kind in tasks.kinds),
         Operation(
-            id="listTasks",
+            id="list_tasks",
             method="GET",
             path="/v1/tasks",
             tag=TAG,
@@ -113,7 +108,7 @@ def task_operations(tasks: Tasks) -> list[Operation]:
             ok=TaskListOk,
         ),
         Operation(
-            id="getTask",
+            id="get_task",
             method="GET",
             path="/v1/tasks/{task}",
             tag=TAG,
@@ -121,12 +116,12 @@ def task_operations(tasks: Tasks) -> list[Operation]:
             handler=door.get,
             query=GetQuery,
             ok=Task,
-            streams=TaskUpdated | TaskDelta,
+            streams=(TaskUpdated, TaskDelta),
             headers=(ACCEPT,),
             errors=(ErrorCode.NOT_FOUND,),
         ),
         Operation(
-            id="cancelTask",
+            id="cancel_task",
             method="DELETE",
             path="/v1/tasks/{task}",
             tag=TAG,
@@ -140,7 +135,7 @@ def task_operations(tasks: Tasks) -> list[Operation]:
 
 def _create(kind: TaskKind, door: _TaskDoor) -> Operation:
     return Operation(
-        id="create" + "".join(part.capitalize() for part in kind.name.split("-")),
+        id=f"create_{kind.name.replace('-', '_')}",
         method="POST",
         path=f"/v1/tasks/{kind.name}",
         tag=TAG,
@@ -150,9 +145,10 @@ def _create(kind: TaskKind, door: _TaskDoor) -> Operation:
         body=kind.Input,
         ok=Task,
         more_statuses=(202,),
-        streams=TaskUpdated | TaskDelta,
-        headers=(PREFER, ACCEPT, IDEMPOTENCY_KEY),
-        tells=(LOCATION, PREFERENCE_APPLIED),
+        accepted=Task,
+        streams=(TaskUpdated, TaskDelta),
+        headers=(PREFER, ACCEPT, KEY),
+        tells=(LOCATION, APPLIED),
         errors=REFUSALS,
     )
 
@@ -167,16 +163,19 @@ class _TaskDoor:
         """Begin a task and wait for it, stream it, or answer at once. A client that goes away cancels what it waits
         for, unless its request has a key with which it may ask again."""
         query: CreateQuery = call.query
-        how, key = answering(call.request, query.stream), idempotency_key(call.request)
+        streams, key = query.stream or accepts_events(call.request), idempotency_key(call.request)
+        at_once = not streams and prefers_async(call.request)
+        if not at_once:
+            call.stay()
         live = await self._tasks.create(
             call.session.principal, kind.name, call.body, task=query.task, timeout_ms=query.timeout_ms, key=key
         )
         headers = {"location": f"/v1/tasks/{live.id}"}
-        if how == "async":
+        if at_once:
             headers["preference-applied"] = "respond-async"
             return json_answer(live.shown(), 202, headers)
         mine = key is None
-        if how == "stream":
+        if streams:
             return call.stream(self._events(live, mine=mine), headers)
         try:
             task = await call.patiently(live.ended())
@@ -189,7 +188,8 @@ class _TaskDoor:
     async def get(self, call: Call) -> Response:
         query: GetQuery = call.query
         live = await self._tasks.get(call.session.principal, call.path["task"])
-        if answering(call.request, query.stream) == "stream":
+        if query.stream or accepts_events(call.request):
+            call.stay()
             return call.stream(self._events(live, mine=False))
         if query.wait_ms and not live.over:
             await call.patiently(live.ended_within(query.wait_ms))

@@ -128,7 +128,7 @@ async def test_cancelling_is_deleting_and_may_be_repeated(house: House, web: htt
         ("chat-completion", CHAT | {"nonsense": 1}, 400, "bad_request"),
         ("tokenize", [], 400, "bad_request"),
         ("chat-completion", {"messages": [{"role": "user", "content": "word " * 3000}]}, 422, "context_overflow"),
-        ("rerank", {"query": "a", "documents": ["b"]}, 501, "unsupported"),
+        ("rerank", {"query": "a", "documents": ["b"]}, 422, "unsupported"),
         ("nonsense", {}, 405, "bad_request"),
     ],
 )
