@@ -34,6 +34,7 @@ from livethread_server.headcount import Headcount
 from livethread_server.history import HistoryBounds
 from livethread_server.http.api import api_operations, api_routes
 from livethread_server.http.cors import cross_origin
+from livethread_server.http.documents import document_routes
 from livethread_server.http.door import HttpDoor
 from livethread_server.http.site import http_routes, metrics_operation
 from livethread_server.hub import Hub, each
@@ -147,6 +148,7 @@ class App:
         hub.on_event = each((self._watching.heard, metrics.saw, journal.write))
         routes = [
             WebSocketRoute("/v1/ws", self._door.serve),
+            *document_routes(operations, version),
             *api_routes(operations, self._http),
             *http_routes(service, webclient_folder()),
         ]

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from livethread.model import Sampling
 from livethread_server.worker.llama import Candidates, Logits, Model, quiet
@@ -129,6 +131,44 @@ def test_mirostat_replaces_the_filters(
     alone = drawn(model, candidates, logits, 8, **fields)
     assert drawn(model, candidates, logits, 8, **fields, **filters) == alone
     assert len(set(alone)) > 1
+
+
+def up_to(most: float, least: float = 0) -> st.SearchStrategy[float]:
+    return st.sampled_from([least, most]) | st.floats(least, most)
+
+
+ANY_SAMPLING: dict[str, st.SearchStrategy[Any]] = {
+    "temperature": up_to(100),
+    "top_k": st.sampled_from([0, 1, 40, (1 << 31) - 1]),
+    **dict.fromkeys(("top_p", "min_p", "typical_p", "xtc_probability", "xtc_threshold", "mirostat_eta"), up_to(1)),
+    "dry_multiplier": up_to(100),
+    "dry_base": up_to(100, 1),
+    "dry_allowed_length": st.sampled_from([0, 1, 2, 1 << 20]),
+    **dict.fromkeys(("dry_penalty_last_n", "repeat_last_n"), st.integers(0, 256)),
+    "repeat_penalty": up_to(100, 1e-6),
+    **dict.fromkeys(("presence_penalty", "frequency_penalty"), up_to(100, -100)),
+    "mirostat": st.integers(0, 2),
+    "mirostat_tau": up_to(100),
+    "seed": st.integers(0, (1 << 32) - 2),
+}
+
+
+def test_the_sampling_that_is_tried_has_every_field_that_reaches_the_chain() -> None:
+    others = {"max_tokens", "stop", "logit_bias", "grammar", "json_schema", "logprobs"}
+    assert set(ANY_SAMPLING) | others == set(Sampling.__struct_fields__)
+
+
+@settings(max_examples=60, deadline=None)
+@given(fields=st.fixed_dictionaries({}, optional=ANY_SAMPLING), spread=st.sampled_from([0.0, 2.0, 1e4]))
+def test_whatever_the_wire_lets_through_a_token_is_drawn_or_the_run_ends(
+    model: Model, candidates: Candidates, fields: dict[str, Any], spread: float
+) -> None:
+    logits = np.random.default_rng(1).normal(0, 1, model.vocabulary).astype(np.float32) * np.float32(spread)
+    try:
+        tokens = drawn(model, candidates, logits, 3, (7, 8) * 20, **fields)
+    except NoToken:
+        return
+    assert all(0 <= token < model.vocabulary for token in tokens)
 
 
 @pytest.mark.parametrize(
