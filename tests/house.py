@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -140,7 +140,7 @@ class FakeEngine:
 
     async def embed(
         self, texts: Sequence[tuple[int, ...]], pooling: Pooling
-    ) -> AsyncIterator[tuple[int, npt.NDArray[np.float32]]]:
+    ) -> AsyncGenerator[tuple[int, npt.NDArray[np.float32]]]:
         """Vectors that say how long the text is, its first token, and its last one."""
         if self.trouble is not None:
             raise self.trouble

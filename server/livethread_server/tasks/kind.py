@@ -6,7 +6,7 @@ for, stored or told.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -89,8 +89,9 @@ class Bench(Protocol):
     async def score(self, prompt: tuple[int, ...], continuations: Sequence[tuple[int, ...]]) -> Sequence[float]:
         """The log-likelihood of each continuation behind the prompt, which is read once."""
 
-    def embed(self, texts: Sequence[tuple[int, ...]], pooling: Pooling | None = None) -> AsyncIterator[Vector]:
-        """Vectors of texts, as they come; None pools as the model was trained to, else by ``mean``."""
+    def embed(self, texts: Sequence[tuple[int, ...]], pooling: Pooling | None = None) -> AsyncGenerator[Vector, None]:
+        """Vectors of texts, as they come; close it to have the rest given up. None pools as the model was trained to,
+        else by ``mean``."""
 
     async def embed_tokens(self, text: str) -> tuple[int, ...]:
         """A text to be embedded, with the tokens around it that the model wants."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 from livethread.errors import bad_request
 from livethread.model import Usage
 from livethread.tasks import Embedding, EmbeddingInput, EmbeddingResult
@@ -30,7 +32,8 @@ class EmbeddingKind:
                 f"{bench.abilities.dimensions}. Ask for that many at most.",
             )
         texts = [await bench.embed_tokens(one) if isinstance(one, str) else one for one in _texts(asked)]
-        found = [_embedding(vector, asked, texts) async for vector in bench.embed(texts, asked.pooling)]
+        async with aclosing(bench.embed(texts, asked.pooling)) as vectors:
+            found = [_embedding(vector, asked, texts) async for vector in vectors]
         found.sort(key=lambda embedding: embedding.index)
         return EmbeddingResult(tuple(found), Usage(sum(map(len, texts)), 0, 0))
 
