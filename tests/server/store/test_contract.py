@@ -35,13 +35,20 @@ from livethread_server.store.sql import SqlStore
 from tests.fakes import a_change, a_run, a_thread, a_turn
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def unopened(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Every store there is."""
+    if request.param == "memory":
+        return MemoryStore()
+    return SqlStore(tmp_path / "threads.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+async def store(unopened: Store) -> AsyncIterator[Store]:
     """Every store there is, open and empty."""
-    opened: Store = MemoryStore() if request.param == "memory" else SqlStore(tmp_path / "threads.db")
-    await opened.open()
-    yield opened
-    await opened.close()
+    await unopened.open()
+    yield unopened
+    await unopened.close()
 
 
 async def apply(store: Store, change: Change) -> Thread:

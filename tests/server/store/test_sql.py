@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.engine import URL
 
-from livethread_server.store.base import Access, Record, Unusable
+from livethread_server.store.base import Record, Unusable
 from livethread_server.store.sql import SqlStore
-from livethread_server.store.sql.schema import SCHEMA_VERSION
 from livethread_server.store.sql.sqlite import Sqlite
 from tests.fakes import a_change, a_run, a_thread, a_turn
 
@@ -142,36 +142,6 @@ async def test_many_threads_are_written_and_read_at_the_same_time(path: Path) ->
 # What can go wrong with a file
 
 
-async def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
-    await filled(path)
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE meta SET value = ?", (SCHEMA_VERSION + 1,))
-        connection.execute("DROP TABLE answers")
-    store = SqlStore(f"sqlite:///{path}")
-    with pytest.raises(Unusable, match=r"threads\.db' has schema version 3, this livethread knows 2\. Use"):
-        await store.open()
-    await store.close()
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchall() == []
-
-
-async def test_a_database_of_version_1_is_opened_and_from_then_on_of_this_version(path: Path) -> None:
-    await filled(path)
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE meta SET value = 1")
-        connection.execute("DROP TABLE shares")
-        connection.execute("DROP TABLE invites")
-    for _ in range(2):
-        store = await opened(path)
-        assert (await store.load("t")).thread == a_thread()
-        assert [thread.id for thread in (await store.list("alice", 9, None)).threads] == ["t"]
-        await store.share("t", Access({"bob": "viewer"}))
-        assert await store.role("t", "bob") == "viewer"
-        await store.close()
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT value FROM meta").fetchall() == [(SCHEMA_VERSION,)]
-
-
 def spoil(path: Path, what: str) -> Path:
     """Put something at the path, or lead the path to where nothing can be put."""
     if what == "garbage":
@@ -241,11 +211,10 @@ async def test_another_process_that_writes_is_waited_for_then_named(path: Path) 
     await store.close()
 
 
-@pytest.mark.parametrize("url", ["threads.db", "sqlite://", "sqlite:///:memory:", "postgresql://u:secret@h/d"])
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
 def test_a_url_that_names_no_file_is_refused(url: str) -> None:
-    with pytest.raises(Unusable, match=r"such as 'sqlite:///threads\.db'") as caught:
+    with pytest.raises(Unusable, match=r"such as 'sqlite:///threads\.db'"):
         SqlStore(url)
-    assert "secret" not in str(caught.value)
 
 
 async def test_a_path_may_hold_what_a_url_may_not(path: Path) -> None:
@@ -263,7 +232,7 @@ async def test_the_url_may_name_any_sqlite_driver(path: Path) -> None:
 
 
 async def test_an_error_shows_nothing_of_what_was_to_be_stored(path: Path) -> None:
-    database = Sqlite(path)
+    database = Sqlite(URL.create("sqlite", database=str(path)))
 
     def failing(connection: Connection) -> None:
         connection.exec_driver_sql("INSERT INTO nowhere VALUES (?)", ("-".join(["my", "diary"]),))
