@@ -69,7 +69,8 @@ class PostgresServer:
         deadline = time.monotonic() + START_SECONDS
         ready = [program("pg_isready"), "--quiet", "-h", str(self.folder), "-p", str(self.port)]
         while subprocess.run(ready).returncode:
-            assert self._process.poll() is None and time.monotonic() < deadline, (self.folder / "log").read_text()
+            assert self._process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()
             time.sleep(0.02)
 
     def stop(self) -> None:

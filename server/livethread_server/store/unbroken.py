@@ -19,7 +19,7 @@ class Unbroken:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work returns or raises. Cancelled, it goes on to its end, and the cancellation arrives after that."""
+        """What the work returns or raises. Cancelled: it goes on to its end, and the cancellation arrives after it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

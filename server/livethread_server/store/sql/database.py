@@ -5,7 +5,6 @@ This module must never know the tables, nor how any database works.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
+from livethread_server.store.address import masked
 from livethread_server.store.base import Unusable
 from livethread_server.store.sql.postgresql import Postgresql
 from livethread_server.store.sql.sqlite import Sqlite
@@ -54,12 +54,7 @@ def database(address: str | Path, connections: int) -> Database:
             return Sqlite(url)
         case "postgresql" | "postgres":
             return Postgresql(url, connections)
-    raise Unusable(f"Threads cannot be kept in {url.render_as_string(hide_password=True)!r}. {_REMEDY}")
-
-
-def masked(address: str) -> str:
-    """The address with asterisks for whatever may be a password in it, even where it is no URL."""
-    return re.sub(r"(?<=:).*(?=@)", "//***", address, flags=re.DOTALL)
+    raise Unusable(f"Threads cannot be kept in {masked(address)!r}. {_REMEDY}")
 
 
 _REMEDY = "Use a URL such as 'sqlite:///threads.db' or 'postgresql://user:password@host/database'."
