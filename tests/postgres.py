@@ -24,6 +24,7 @@ FLAGS = {
     "max_connections": "60",
     "shared_buffers": "32MB",
     "autovacuum": "off",
+    "deadlock_timeout": "50ms",
     # What is lost with the machine is not missed.
     "fsync": "off",
     "full_page_writes": "off",

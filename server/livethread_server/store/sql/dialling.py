@@ -62,5 +62,5 @@ class Dialling:
 
 
 def _shown(url: URL) -> str:
-    named = {name: value for name, value in url.query.items() if name in ("host", "port")}
-    return url.set(drivername="postgresql", username=None, password=None, query=named).render_as_string()
+    where = {name: value for name, value in url.query.items() if name in ("host", "port")}
+    return URL.create("postgresql", host=url.host, port=url.port, database=url.database, query=where).render_as_string()

@@ -5,7 +5,7 @@ This module must never know the tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -27,16 +27,21 @@ WAIT_SECONDS = 30.0
 T = TypeVar("T")
 
 
+async def _always() -> None:
+    """Nothing to wait for."""
+
+
 class Pool:
-    """Transactions over at most so many connections. It may be used without `Claim`; a server needs both.
+    """Transactions over at most so many connections. ``ready`` is awaited each time before something is changed.
 
     What changes rows runs at READ COMMITTED: a change names the version and seq it was made on in its UPDATE, and of
     two that come at once the second one waits for the first and then finds no such row (PostgreSQL's manual, 13.2.1).
     What reads sees one snapshot, REPEATABLE READ, and cannot fail for it as it writes nothing.
     """
 
-    def __init__(self, dialling: Dialling, connections: int) -> None:
+    def __init__(self, dialling: Dialling, connections: int, ready: Callable[[], Awaitable[None]] = _always) -> None:
         self._place = dialling.place
+        self._ready = ready
         self._writing = dialling.engine(
             pool_size=connections, max_overflow=0, pool_timeout=WAIT_SECONDS, pool_use_lifo=True
         )
@@ -72,6 +77,7 @@ class Pool:
                 attempt += 1
 
     async def _kept(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
+        await self._ready()
         result = await connection.run_sync(work)
         try:
             await connection.commit()
@@ -91,8 +97,8 @@ class Postgresql:
     def __init__(self, url: URL, connections: int) -> None:
         dialling = Dialling(url)
         self.place = dialling.place
-        self._pool = Pool(dialling, connections)
         self._claim = Claim(dialling)
+        self._pool = Pool(dialling, connections, self._claim.keep)
         self._unbroken = Unbroken()
 
     async def open(self, prepare: Callable[[Connection], None]) -> None:
@@ -101,7 +107,7 @@ class Postgresql:
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """What the work returns, once it is kept."""
-        return await self._unbroken.do(self._write(work))
+        return await self._unbroken.do(self._pool.write(work))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What the work returns, all of it seen at one moment."""
@@ -112,10 +118,6 @@ class Postgresql:
         await self._unbroken.ended()
         await self._pool.close()
         await self._claim.release()
-
-    async def _write(self, work: Callable[[Connection], T]) -> T:
-        await self._claim.keep()
-        return await self._pool.write(work)
 
 
 async def _seen(connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
