@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, select
+from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, select
 
 from livethread_server.store.base import Unusable
 from livethread_server.store.sql.schema import META, SCHEMA_VERSION, TABLES
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # As Alembic makes it. It is apart from our tables, because it is not ours.
-STAMP = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True, nullable=False))
+STAMP = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 def prepare(place: str, connection: Connection) -> None:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import create_mock_engine
 
 from livethread_server.store.sql.names import Name
 
 TEXTS = st.text(st.sampled_from("\0\1\2aé𝄞"), max_size=6)
-DIALECT = postgresql.dialect()
+DIALECT = create_mock_engine("postgresql+asyncpg://", print).dialect
 
 
 def kept(text: str) -> str:

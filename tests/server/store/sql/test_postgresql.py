@@ -99,10 +99,9 @@ async def test_what_is_read_is_seen_at_one_moment(store: SqlStore, pools: tuple[
 async def test_of_two_that_wait_for_each_other_one_begins_again(store: SqlStore, pools: tuple[Pool, Pool]) -> None:
     await store.create(a_thread("u"), [])
     locking = "SELECT seq FROM threads WHERE id = '{}' FOR UPDATE"
-    first, second = (
-        saying(locking.format(one), "SELECT pg_sleep(0.05)", locking.format(other)) for one, other in ("tu", "ut")
-    )
-    assert await asyncio.gather(pools[0].write(first), pools[1].write(second)) == [0, 0]
+    works = [saying(locking.format(x), "SELECT pg_sleep(0.05)", locking.format(y)) for x, y in ("tu", "ut")]
+    calls = [pool.write(work) for pool, work in zip(pools, works, strict=True)]
+    assert await asyncio.gather(*calls) == [0, 0]
 
 
 async def test_a_server_that_was_started_again_is_not_noticed_by_who_slept(
