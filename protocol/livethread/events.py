@@ -18,10 +18,12 @@ from livethread.model import (
     Sources,
     Thread,
     Timings,
+    TokenLogprob,
     Usage,
 )
 from livethread.ops import AppliedOp
 from livethread.replies import ErrorBody
+from livethread.tasks import Task
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -51,10 +53,14 @@ class ThreadUpdated(DurableEvent, frozen=True, kw_only=True, tag="thread.updated
 
 
 class ThreadDeleted(DurableEvent, frozen=True, kw_only=True, tag="thread.deleted"):
+    """The thread is gone; nothing comes behind this."""
+
     by: Principal
 
 
 class ThreadMutated(DurableEvent, frozen=True, kw_only=True, tag="thread.mutated"):
+    """Messages changed: ``ops`` as they were applied, carrying whole messages."""
+
     ops: tuple[AppliedOp, ...]
     by: Principal
     updated_at: str
@@ -97,6 +103,8 @@ class RunRecovered(DurableEvent, frozen=True, kw_only=True, tag="run.recovered")
 
 
 class RunFinished(DurableEvent, frozen=True, kw_only=True, tag="run.finished"):
+    """The run is over, exactly once: ``message`` is whole."""
+
     run: str
     reason: Reason
     message: Message
@@ -115,16 +123,42 @@ class RunProgress(Event, frozen=True, kw_only=True, tag="run.progress"):
 
 
 class RunDelta(Event, frozen=True, kw_only=True, tag="run.delta"):
-    """Text of the run's tokens from ``start`` to ``to`` (exclusive)."""
+    """Text of the run's tokens from ``start`` to ``to`` (exclusive). ``logprobs`` has one entry for each of them, where
+    the run's sampling asked for it.
+    """
 
     run: str
     start: int = field(name="from")
     to: int
     text: str
+    logprobs: tuple[TokenLogprob, ...] | UnsetType = UNSET
 
 
 class ThreadResidency(Event, frozen=True, kw_only=True, tag="thread.residency"):
+    """The thread's context is somewhere else now."""
+
     residency: Residency
+
+
+class TaskEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Something that happened to a task; told to the session that made it and asked to be told. Never stored."""
+
+
+class TaskUpdated(TaskEvent, frozen=True, kw_only=True, tag="task.updated"):
+    """The task is like this now; its ``result`` is there once it is done. Progress is told a few times a second."""
+
+    task: Task
+
+
+class TaskDelta(TaskEvent, frozen=True, kw_only=True, tag="task.delta"):
+    """Text of a choice's tokens from ``start`` to ``to`` (exclusive)."""
+
+    task: str
+    choice: int
+    start: int = field(name="from")
+    to: int
+    text: str
+    logprobs: tuple[TokenLogprob, ...] | UnsetType = UNSET
 
 
 class Here(Struct, frozen=True):

@@ -13,7 +13,6 @@ import msgspec
 
 from livethread.checks import foreign_words
 from livethread.errors import CommandError, bad_request
-from livethread.messages import COMMANDS
 
 SHOWN = 40
 """How many characters of a client's value a sentence repeats."""
@@ -38,25 +37,37 @@ _ITEM_WORDS = {"str": "character", "array": "item", "object": "pair"}
 _UNKNOWN = object()
 
 
-def explain(kind: str, plain: dict[str, Any], error: msgspec.ValidationError) -> CommandError:
-    """The ``bad_request`` about ``plain``, which should be a command of type ``kind`` and is not."""
+class _Asked(msgspec.Struct, frozen=True):
+    """What somebody should have sent: what to call it, and its type."""
+
+    name: str
+    type: Any
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def explain(name: str, kind: Any, plain: Any, error: msgspec.ValidationError) -> CommandError:
+    """The ``bad_request`` about ``plain``, which should be a ``kind`` of this name and is not."""
+    asked = _Asked(name, kind)
     text = str(error)
     at = _AT.search(text)
     path = at.group(2) if at else ""
     what = text[: at.start()] if at else text
     if at and at.group(1):
-        name = path or "type"
-        return bad_request(name, f"The keys of {_place(kind, path)} must be {_key_words(what)}. Send them so.")
+        field = path or "type"
+        return bad_request(field, f"The keys of {_place(asked, path)} must be {_key_words(what)}. Send them so.")
     if named := _NAMED.match(what):
-        return _explain_named(kind, path, named.group(1), named.group(2))
-    wanted, given = _wanted(kind, path, what), _value_at(plain, path)
+        return _explain_named(asked, path, named.group(1), named.group(2))
+    wanted, given = _wanted(asked, path, what), _value_at(plain, path)
     if _LENGTH.match(what) and given is not _UNKNOWN:
         given = len(given)
     was = "" if given is _UNKNOWN else f", not {_shown(given)}"
-    return bad_request(path or "type", f"Field '{path}' of {kind} must {wanted}{was}.")
+    subject = f"Field '{path}' of {asked}" if path else f"{str(asked)[:1].upper()}{str(asked)[1:]}"
+    return bad_request(path or "type", f"{subject} must {wanted}{was}.")
 
 
-def _explain_named(kind: str, path: str, how: str, field: str) -> CommandError:
+def _explain_named(kind: _Asked, path: str, how: str, field: str) -> CommandError:
     name = f"{path}.{field}" if path else field
     if how == "missing required":
         return bad_request(name, f"Field '{name}' of {kind} is missing. Add it.")
@@ -65,7 +76,7 @@ def _explain_named(kind: str, path: str, how: str, field: str) -> CommandError:
     return bad_request(name, f"There is no field '{name}' in {kind}. Leave it out; known here: {known}.")
 
 
-def _wanted(kind: str, path: str, what: str) -> str:
+def _wanted(kind: _Asked, path: str, what: str) -> str:
     """What would be right, in words: the end of "Field … must"."""
     if "regex" in what:
         return "be an id, 1 to 64 letters, digits, '-' or '_'"
@@ -85,8 +96,8 @@ def _key_words(what: str) -> str:
     return "integers written as strings" if what.startswith("Expected `int") else "strings"
 
 
-def _place(kind: str, path: str) -> str:
-    return f"field '{path}' of {kind}" if path else kind
+def _place(kind: _Asked, path: str) -> str:
+    return f"field '{path}' of {kind}" if path else kind.name
 
 
 def _shown(value: Any) -> str:
@@ -117,9 +128,9 @@ def _value_at(plain: Any, path: str) -> Any:
 # Walking the types, to know what would have been right
 
 
-def _types_at(kind: str, path: str) -> list[Any]:
+def _types_at(kind: _Asked, path: str) -> list[Any]:
     """The types that may stand at a path of a command, unions taken apart."""
-    kinds: list[Any] = [COMMANDS[kind]]
+    kinds: list[Any] = _parts(kind.type)
     for step in _STEP.findall(path):
         kinds = [found for one in kinds for found in _inside(one, step)]
     return kinds
@@ -147,11 +158,11 @@ def _parts(kind: Any) -> list[Any]:
     return [part for one in get_args(kind) for part in _parts(one)]
 
 
-def _allowed_at(kind: str, path: str) -> list[Any]:
+def _allowed_at(kind: _Asked, path: str) -> list[Any]:
     literals = [one for one in _types_at(kind, path) if get_origin(one) is Literal]
     return list(dict.fromkeys(value for one in literals for value in get_args(one)))
 
 
-def _fields_at(kind: str, path: str) -> list[str]:
+def _fields_at(kind: _Asked, path: str) -> list[str]:
     found = [msgspec.structs.fields(one) for one in _types_at(kind, path) if _is_struct(one)]
     return list(dict.fromkeys(info.encode_name for fields in found for info in fields))

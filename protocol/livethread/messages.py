@@ -22,6 +22,10 @@ from livethread.commands import Runs as Runs
 from livethread.commands import ShareRole as ShareRole
 from livethread.commands import Since as Since
 from livethread.commands import Subscribe as Subscribe
+from livethread.commands import TaskCancel as TaskCancel
+from livethread.commands import TaskCreate as TaskCreate
+from livethread.commands import TaskGet as TaskGet
+from livethread.commands import TaskList as TaskList
 from livethread.commands import ThreadCommand as ThreadCommand
 from livethread.commands import ThreadCreate as ThreadCreate
 from livethread.commands import ThreadDelete as ThreadDelete
@@ -45,6 +49,9 @@ from livethread.events import RunProgress as RunProgress
 from livethread.events import RunQueued as RunQueued
 from livethread.events import RunRecovered as RunRecovered
 from livethread.events import RunStarted as RunStarted
+from livethread.events import TaskDelta as TaskDelta
+from livethread.events import TaskEvent as TaskEvent
+from livethread.events import TaskUpdated as TaskUpdated
 from livethread.events import ThreadChanged as ThreadChanged
 from livethread.events import ThreadCreated as ThreadCreated
 from livethread.events import ThreadDeleted as ThreadDeleted
@@ -107,6 +114,10 @@ COMMANDS: dict[str, type[Command]] = {
         Cancel,
         Runs,
         Presence,
+        TaskCreate,
+        TaskGet,
+        TaskList,
+        TaskCancel,
     )
 }
 """Every command of this version by its type."""
@@ -134,6 +145,9 @@ SUMMARIES: dict[str, type[Event]] = {
     str(kind.__struct_config__.tag): kind for kind in (ThreadCreated, ThreadChanged, ThreadGone)
 }
 """What those get who watch: the events without a ``seq`` of types that subscribers get with one."""
+
+TASK_EVENTS: dict[str, type[TaskEvent]] = {str(kind.__struct_config__.tag): kind for kind in (TaskUpdated, TaskDelta)}
+"""What the makers of tasks are told who asked for that."""
 
 AnyEvent = (
     ThreadUpdated

@@ -94,6 +94,26 @@ class Sampling(Struct, frozen=True, omit_defaults=True):
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
 
 
+class Alternative(Struct, frozen=True):
+    """A token that might have been drawn. ``text`` is what of it is whole UTF-8, ``bytes`` what it is made of."""
+
+    token: int
+    text: str
+    bytes: tuple[int, ...]
+    logprob: float
+
+
+class TokenLogprob(Struct, frozen=True):
+    """A token that was drawn and the natural logarithm of its probability by the model's own logits, before any
+    sampling; ``top`` are the most likely ones at its place, the likeliest first."""
+
+    token: int
+    text: str
+    bytes: tuple[int, ...]
+    logprob: float
+    top: tuple[Alternative, ...] = ()
+
+
 class Principal(Struct, frozen=True):
     """Who acts: the ``by`` of messages and events."""
 

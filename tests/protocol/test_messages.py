@@ -43,6 +43,10 @@ COMMAND_FIELDS = {
     "presence": "thread typing",
     "cancel": "run",
     "runs": "thread",
+    "task.create": "kind input task timeout_ms key stream",
+    "task.get": "task wait_ms",
+    "task.list": "kind state limit cursor",
+    "task.cancel": "task",
 }
 OK_FIELDS = {
     "warm": "residency",
@@ -59,6 +63,10 @@ OK_FIELDS = {
     "generate": "run message messages version position",
     "cancel": "run state",
     "runs": "runs",
+    "task.create": "task",
+    "task.get": "task",
+    "task.list": "tasks cursor",
+    "task.cancel": "task state",
 }
 EVENT_FIELDS = {
     "thread.updated": "title model sampling metadata overflow pinned updated_at by",
@@ -69,7 +77,7 @@ EVENT_FIELDS = {
     "run.recovered": "run message to text content",
     "run.finished": "run reason message usage timings error",
     "run.progress": "run cached processed total",
-    "run.delta": "run from to text",
+    "run.delta": "run from to text logprobs",
     "thread.residency": "residency",
     "presence": "here total",
     "thread.created": "summary",

@@ -1,10 +1,11 @@
 """What the server process and the engine process say to each other over a pipe.
 
 MessagePack values back to back, one per message. Downwards: `Configure` once, then commands about runs
-(`Submit`, `CancelRun`), about the KV of threads (`Ingest`, `Warm`, `Evict`, `Pin`, `Forget`) and `AskStats`.
+(`Submit`, `CancelRun`), about the KV of threads (`Ingest`, `Warm`, `Evict`, `Pin`, `Forget`), `Embed` with
+`CancelEmbed`, and `AskStats`.
 Upwards: `Ready` or `Failed` once, then one `Step` per step of the engine with the outputs of all its runs,
-and the answers `Settled` and `Stats`; a step without anything says that the engine is at work. Clock readings are
-``time.monotonic()`` in seconds, which both processes share.
+and the answers `Settled`, `Stats`, `Embedded` and `EmbedEnded`; a step without anything says that the engine is at
+work. Clock readings are ``time.monotonic()`` in seconds, which both processes share.
 This module must never know llama.cpp, sockets or stores.
 """
 
@@ -21,6 +22,11 @@ from livethread.errors import ErrorCode
 from livethread.model import Reason, Residency, Sampling
 
 Layout = Literal["auto", "split", "unified"]
+Pooling = Literal["none", "mean", "cls", "last", "rank"]
+"""How the vectors of a text's tokens become one; ``none`` leaves them, ``rank`` is a reranker's own head."""
+
+SIDE = "~"
+"""What the ``thread`` of a task's run begins with, which no thread's id does: nobody is told where its KV is."""
 
 
 class Configure(Struct, frozen=True, kw_only=True, tag="configure"):
@@ -36,6 +42,8 @@ class Configure(Struct, frozen=True, kw_only=True, tag="configure"):
     to ``cache_dir`` (on disk, "" for none), each with a budget in bytes; a thread that was not used for
     ``idle_after`` seconds is not kept live. ``model_digest`` is a hash of the model file's content.
     ``ingest_tokens`` is how many tokens eager ingestion may hold live beyond what runs use.
+
+    ``task_sequences`` are there beside ``sequences``, for the runs of tasks: neither kind takes the other's.
     """
 
     model_path: str
@@ -55,6 +63,7 @@ class Configure(Struct, frozen=True, kw_only=True, tag="configure"):
     idle_after: float = 300.0
     model_digest: str = ""
     ingest_tokens: int = 0
+    task_sequences: int = 0
 
 
 class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
@@ -65,6 +74,10 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     engine that is gone: it is put into KV one token a step and the sampler is led through it, and what the run says
     begins behind it. ``said`` characters of the run's text were told, where they may be more than those tokens have:
     part of the next one's text may be out before it counts.
+
+    The run of a task is a ``side`` one. Its ``thread`` is `SIDE` and the task's id, which all choices of a task have:
+    they begin with the same tokens, and wait for the first one to read them. ``forced`` are tokens that are taken
+    instead of being drawn, one a step, and told with their logprobs; behind them the run ends with ``length``.
     """
 
     run: str
@@ -75,6 +88,8 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     shared: int = 0
     generated: tuple[int, ...] = ()
     said: int = 0
+    side: bool = False
+    forced: tuple[int, ...] = ()
 
 
 class CancelRun(Struct, frozen=True, tag="cancel"):
@@ -130,11 +145,31 @@ class AskStats(Struct, frozen=True, tag="ask_stats"):
     ask: int
 
 
-Down = Configure | Submit | CancelRun | Forget | Ingest | Warm | Evict | Pin | AskStats
+class Embed(Struct, frozen=True, kw_only=True, tag="embed"):
+    """Turn texts (token ids, special ones included) into vectors, in order and after all runs' needs; each is answered
+    by an `Embedded`, all of them by one `EmbedEnded`.
+    """
+
+    ask: int
+    texts: tuple[tuple[int, ...], ...]
+    pooling: Pooling
+
+
+class CancelEmbed(Struct, frozen=True, tag="cancel_embed"):
+    """Stop an `Embed` within one step; it still has its `EmbedEnded`."""
+
+    ask: int
+
+
+Down = Configure | Submit | CancelRun | Forget | Ingest | Warm | Evict | Pin | Embed | CancelEmbed | AskStats
 
 
 class Ready(Struct, frozen=True, kw_only=True, tag="ready"):
-    """The model is loaded and the canary batch survived."""
+    """The model is loaded and the canary batch survived. ``cells`` are those of ``sequences``; each of
+    ``task_sequences`` has ``context`` more. ``generates`` is false for a model that only embeds. ``dimensions`` are of
+    its vectors, ``pooling`` is what it was trained with (``none`` where it says nothing), ``embed_tokens`` the longest
+    text it embeds, ``ranks`` whether it has a reranker's head.
+    """
 
     context: int
     trained_context: int
@@ -143,6 +178,12 @@ class Ready(Struct, frozen=True, kw_only=True, tag="ready"):
     vocabulary: int
     description: str
     cuttable: bool
+    task_sequences: int = 0
+    generates: bool = True
+    dimensions: int = 0
+    pooling: Pooling = "none"
+    embed_tokens: int = 0
+    ranks: bool = False
 
 
 class Failed(Struct, frozen=True, tag="failed"):
@@ -173,11 +214,23 @@ class Progress(Struct, frozen=True, array_like=True):
     total: int
 
 
+class Logprob(Struct, frozen=True, array_like=True):
+    """A token's log-probability by the model's logits, and the ``top`` ones at its place: (token, log-probability),
+    the likeliest first.
+    """
+
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
 class Delta(Struct, frozen=True, array_like=True):
-    """Text of the run's next ``tokens`` that is wholly out. The run's first delta begins at token 0."""
+    """Text of the run's next ``tokens`` that is wholly out. The run's first delta begins at token 0. ``logprobs`` has
+    one for each token, where the run's sampling asked for them; none where not.
+    """
 
     tokens: tuple[int, ...]
     text: str
+    logprobs: tuple[Logprob, ...] = ()
 
 
 class Finished(Struct, frozen=True, array_like=True):
@@ -207,7 +260,11 @@ def merged(earlier: Output, later: Output) -> Output:
     """One output that says what two of the same run say: deltas joined, the last progress kept."""
     delta = later.delta or earlier.delta
     if earlier.delta and later.delta:
-        delta = Delta(earlier.delta.tokens + later.delta.tokens, earlier.delta.text + later.delta.text)
+        delta = Delta(
+            earlier.delta.tokens + later.delta.tokens,
+            earlier.delta.text + later.delta.text,
+            earlier.delta.logprobs + later.delta.logprobs,
+        )
     return Output(
         earlier.run,
         earlier.started or later.started,
@@ -247,7 +304,26 @@ class Stats(Struct, frozen=True, tag="stats"):
     body: dict[str, Any]
 
 
-Up = Ready | Failed | Step | Settled | Stats
+class Embedded(Struct, frozen=True, tag="embedded"):
+    """One text's vector: ``rows`` × `Ready.dimensions` little-endian float32, not normalised; one row but for pooling
+    ``none``, which has one per token, and ``rank``, whose row is the score alone.
+    """
+
+    ask: int
+    index: int
+    vector: bytes
+    rows: int = 1
+
+
+class EmbedEnded(Struct, frozen=True, tag="embed_ended"):
+    """Nothing more comes of an `Embed`; ``error`` says in a sentence why it was not finished, or None."""
+
+    ask: int
+    error: str | None = None
+    cancelled: bool = False
+
+
+Up = Ready | Failed | Step | Settled | Stats | Embedded | EmbedEnded
 
 _DOWN: Any = Down
 _UP: Any = Up

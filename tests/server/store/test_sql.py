@@ -94,9 +94,9 @@ asyncio.run(main())
 """
 
 
-def commit_until_killed(path: Path, number: int) -> int:
+def commit_until_killed(url: str, number: int) -> int:
     """Kill a process that commits once it announced ``number`` of them; how many it had announced by then."""
-    command = [sys.executable, "-c", COMMITTER, f"sqlite:///{path}"]
+    command = [sys.executable, "-c", COMMITTER, url]
     environment = {"PYTHONPATH": ":".join(sys.path)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as child:
         assert child.stdout is not None
@@ -106,10 +106,14 @@ def commit_until_killed(path: Path, number: int) -> int:
         return number + len(child.stdout.read().split())
 
 
-@pytest.mark.parametrize("number", [1, 137])
-async def test_what_was_announced_survives_kill_9(path: Path, number: int) -> None:
-    announced = commit_until_killed(path, number)
-    store = await opened(path)
+@pytest.mark.parametrize(("database", "number"), [("sqlite", 1), ("sqlite", 137), ("postgresql", 137)])
+async def test_what_was_announced_survives_kill_9(
+    path: Path, database: str, number: int, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{path}" if database == "sqlite" else request.getfixturevalue("postgres_url")
+    announced = commit_until_killed(url, number)
+    store = SqlStore(url)
+    await store.open()
     record = await store.load("t")
     assert record.thread.seq >= announced
     assert len(record.turns) == record.thread.seq == record.thread.version - 1

@@ -1,0 +1,1 @@
+"""Stateless tasks: what kinds there are, how one is carried out, and the life of each."""
