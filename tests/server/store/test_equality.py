@@ -179,4 +179,4 @@ def test_postgresql_says_what_memory_says(postgres: PostgresServer) -> None:
         url = postgres.create()
         return Both(url, partial(postgres.drop, url))
 
-    run_state_machine_as_test(both, settings=many(12))
+    run_state_machine_as_test(both, settings=many(6))
