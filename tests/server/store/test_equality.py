@@ -167,16 +167,18 @@ def many(examples: int) -> settings:
 
 
 def test_sqlite_says_what_memory_says() -> None:
-    def both() -> Both:
-        folder = Path(tempfile.mkdtemp())
-        return Both(folder / "threads.db", partial(shutil.rmtree, folder))
+    class WithSqlite(Both):
+        def __init__(self) -> None:
+            folder = Path(tempfile.mkdtemp())
+            super().__init__(folder / "threads.db", partial(shutil.rmtree, folder))
 
-    run_state_machine_as_test(both, settings=many(50))
+    run_state_machine_as_test(WithSqlite, settings=many(50))
 
 
 def test_postgresql_says_what_memory_says(postgres: PostgresServer) -> None:
-    def both() -> Both:
-        url = postgres.create()
-        return Both(url, partial(postgres.drop, url))
+    class WithPostgresql(Both):
+        def __init__(self) -> None:
+            url = postgres.create()
+            super().__init__(url, partial(postgres.drop, url))
 
-    run_state_machine_as_test(both, settings=many(6))
+    run_state_machine_as_test(WithPostgresql, settings=many(6))

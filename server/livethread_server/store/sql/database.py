@@ -15,7 +15,6 @@ from sqlalchemy.exc import ArgumentError
 
 from livethread_server.store.address import masked
 from livethread_server.store.base import Unusable
-from livethread_server.store.sql.postgresql import Postgresql
 from livethread_server.store.sql.sqlite import Sqlite
 
 T = TypeVar("T")
@@ -40,6 +39,9 @@ class Database(Protocol):
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What the work returns, all of it seen at one moment."""
 
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """What the work returns, which is a single query: for that no transaction need be begun."""
+
     async def close(self) -> None:
         """Let the work in hand end, then let go of everything. May be called twice, and without `open`."""
 
@@ -53,6 +55,9 @@ def database(address: str | Path, connections: int) -> Database:
         case "sqlite":
             return Sqlite(url)
         case "postgresql" | "postgres":
+            # Loaded only where it is used: every command of the command line would pay for it.
+            from livethread_server.store.sql.postgresql import Postgresql
+
             return Postgresql(url, connections)
     raise Unusable(f"Threads cannot be kept in {masked(address)!r}. {_REMEDY}")
 

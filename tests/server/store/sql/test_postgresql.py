@@ -210,10 +210,14 @@ async def test_a_password_is_asked_for_and_never_told(store: SqlStore, postgres:
 async def test_a_database_that_cannot_be_used_is_named_with_a_remedy(postgres: PostgresServer) -> None:
     latin = postgres.create("ENCODING LATIN1 TEMPLATE template0 LOCALE 'C' LOCALE_PROVIDER libc")
     sealed = postgres.create()
+    full, copy = postgres.create("CONNECTION LIMIT 0"), postgres.create()
     postgres.sql("postgres", "CREATE ROLE guest LOGIN")
+    postgres.sql("postgres", f"ALTER DATABASE {name_of(copy)} SET default_transaction_read_only = on")
     places = (
         (latin, "Create one with the encoding UTF8"),
         (sealed.replace("//postgres@", "//guest@"), "Let the user create tables in it"),
+        (full.replace("//postgres@", "//guest@"), "lower --store-connections"),
+        (copy, "name the server that is written to"),
         (sealed.replace(name_of(sealed), "nowhere"), "Create it with PostgreSQL's createdb"),
         (sealed.replace(f"port={postgres.port}", "port=1"), "Make sure that PostgreSQL runs there"),
     )
@@ -224,5 +228,6 @@ async def test_a_database_that_cannot_be_used_is_named_with_a_remedy(postgres: P
         await store.close()
         assert str(caught.value).startswith("The database 'postgresql:///")
         assert "\n" not in str(caught.value)
-    for url in (latin, sealed):
+    for url in (latin, sealed, full, copy):
         postgres.drop(url)
+    postgres.sql("postgres", "DROP ROLE guest")

@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from alembic import context
 
-context.configure(connection=context.config.attributes["connection"])
+# All steps are one transaction, begun by who gave the connection: on SQLite too, the way it is opened here.
+context.configure(connection=context.config.attributes["connection"], transactional_ddl=True)
 context.run_migrations()
