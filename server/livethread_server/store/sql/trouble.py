@@ -18,6 +18,7 @@ _UNDONE = ("40001", "40P01")
 _LOST = ("08", "57P01", "57P02")
 """The beginnings of codes that say that the connection is lost, or just being ended by PostgreSQL."""
 _REMEDIES = {
+    "40": "Others change the same rows without end: repeat the command.",
     "28": "Check user and password in --store, and what PostgreSQL's pg_hba.conf lets in.",
     "3D": "Create it with PostgreSQL's createdb, with the encoding UTF8.",
     "25006": "It may only be read: name the server that is written to.",
