@@ -21,7 +21,18 @@ from livethread_server.auth.gate import Gate
 from livethread_server.contexts import Contexts
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.outputs import RunOutputs
-from livethread_server.engine.wire import Delta, Finished, Ingest, Moved, Output, Progress, Started, Submit, Warm
+from livethread_server.engine.wire import (
+    Delta,
+    Finished,
+    Ingest,
+    Logprob,
+    Moved,
+    Output,
+    Progress,
+    Started,
+    Submit,
+    Warm,
+)
 from livethread_server.findings import Findings
 from livethread_server.history import HistoryBounds
 from livethread_server.hub import Hub
@@ -127,8 +138,8 @@ class FakeEngine:
     def progress(self, run: str, processed: int, total: int) -> None:
         self._put(run, progress=Progress(0, processed, total))
 
-    def say(self, run: str, text: str, tokens: tuple[int, ...]) -> None:
-        self._put(run, delta=Delta(tokens, text))
+    def say(self, run: str, text: str, tokens: tuple[int, ...], logprobs: tuple[Logprob, ...] = ()) -> None:
+        self._put(run, delta=Delta(tokens, text, logprobs))
 
     def finish(self, run: str, reason: Reason = "stop", error: str | None = None) -> None:
         moment = time.monotonic()

@@ -31,12 +31,23 @@ if TYPE_CHECKING:
     )
     from livethread.messages import Append, Delete, Draft, Edit, Event, Insert, Op, Truncate
     from livethread.missed import ThreadReplaced
-    from livethread.model import Message, Principal, Run, Sampling, Thread, Timings, Usage
+    from livethread.model import (
+        Alternative,
+        Message,
+        Principal,
+        Run,
+        Sampling,
+        Thread,
+        Timings,
+        TokenLogprob,
+        Usage,
+    )
     from livethread.run_stream import RunStream
     from livethread.states import ClientState
     from livethread.told import Piece
 
 __all__ = [
+    "Alternative",
     "Append",
     "Backoff",
     "Client",
@@ -65,6 +76,7 @@ __all__ = [
     "Thread",
     "ThreadReplaced",
     "Timings",
+    "TokenLogprob",
     "Truncate",
     "Usage",
     "connect",
@@ -87,7 +99,17 @@ _HOME = {
             "TextReplaced",
         ),
         "livethread.messages": ("Append", "Delete", "Draft", "Edit", "Event", "Insert", "Op", "Truncate"),
-        "livethread.model": ("Message", "Principal", "Run", "Sampling", "Thread", "Timings", "Usage"),
+        "livethread.model": (
+            "Alternative",
+            "Message",
+            "Principal",
+            "Run",
+            "Sampling",
+            "Thread",
+            "Timings",
+            "TokenLogprob",
+            "Usage",
+        ),
         "livethread.missed": ("ThreadReplaced",),
         "livethread.run_stream": ("RunStream",),
         "livethread.states": ("ClientState",),

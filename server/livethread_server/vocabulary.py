@@ -107,6 +107,10 @@ class Vocabulary:
         """The joined pieces of ``tokens`` (llama.h: llama_token_to_piece); ``special`` shows control ones."""
         return b"".join(self._piece(token, special) for token in tokens).decode("utf-8", "replace")
 
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes of a token of the vocabulary; none for a control token unless ``special`` shows it."""
+        return self._piece(token, special)
+
     def close(self) -> None:
         """Free the model. Nothing may be called afterwards, nor be running now."""
         llama_cpp.llama_model_free(self._model)

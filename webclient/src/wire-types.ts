@@ -193,6 +193,7 @@ export interface Truncate {
  *
  * ``temperature`` 0 is greedy. ``logit_bias`` maps a token id to what is added to its logit.
  * ``seed`` ends at 2³²−2 because llama.h's LLAMA_DEFAULT_SEED (2³²−1) means "random".
+ * ``logprobs`` asks how likely each token was, and for so many alternatives; 0 for none of them.
  */
 export interface Sampling {
   max_tokens?: number | null;
@@ -571,6 +572,7 @@ export interface Thread {
  *
  * ``temperature`` 0 is greedy. ``logit_bias`` maps a token id to what is added to its logit.
  * ``seed`` ends at 2³²−2 because llama.h's LLAMA_DEFAULT_SEED (2³²−1) means "random".
+ * ``logprobs`` asks how likely each token was, and for so many alternatives; 0 for none of them.
  */
 export interface Sampling1 {
   max_tokens?: number | null;
