@@ -22,7 +22,12 @@ EVENTS = "text/event-stream"
 def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """The document, as plain JSON values. Reference: https://spec.openapis.org/oas/v3.1.1"""
     asked = [kind for operation in operations for kind in (operation.query, operation.body) if kind is not None]
-    told = [kind for operation in operations for kind in (operation.ok, operation.streams) if kind is not None]
+    told = [
+        kind
+        for operation in operations
+        for kind in (operation.ok, operation.accepted, *operation.streams)
+        if kind is not None
+    ]
     schemas = Schemas(asked=[Id, *asked], told=[Problem, *told])
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -66,7 +71,8 @@ class _Described:
         }
         if operation.body is not None:
             content = {JSON: {"schema": self._schemas.of(operation.body)}}
-            described["requestBody"] = {"required": True, "content": content}
+            required = bool(self._schemas.whole(operation.body).get("required"))
+            described["requestBody"] = {"required": required, "content": content}
         return described if operation.guarded else {**described, "security": []}
 
     def _path(self) -> Iterator[Schema]:
@@ -88,7 +94,7 @@ class _Described:
 
     def _responses(self) -> dict[str, Any]:
         operation = self._operation
-        answers = {str(operation.status): self._success(operation.status, events=operation.streams is not None)}
+        answers = {str(operation.status): self._success(operation.status, events=bool(operation.streams))}
         answers |= {str(status): self._success(status, events=False) for status in operation.more_statuses}
         codes = dict.fromkeys((*operation.errors, *operation.usual_errors))
         by_status: dict[int, list[ErrorCode]] = {}
@@ -102,11 +108,12 @@ class _Described:
 
     def _success(self, status: int, *, events: bool) -> Schema:
         operation, content = self._operation, dict[str, Any]()
-        if operation.ok is not None and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-            content[operation.media_type] = {"schema": self._schemas.of(operation.ok)}
+        held = operation.accepted if status == HTTPStatus.ACCEPTED != operation.status else operation.ok
+        if held is not None and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            content[operation.media_type] = {"schema": self._schemas.of(held)}
         if events:
-            data = self._schemas.of(operation.streams)
-            content[EVENTS] = {"schema": {"type": "string", "contentMediaType": EVENTS}, "x-event-data": data}
+            data = [self._schemas.of(kind) for kind in operation.streams]
+            content[EVENTS] = {"schema": {"type": "string"}, "x-event-data": {"anyOf": data}}
         answer: Schema = {"description": HTTPStatus(status).phrase}
         if operation.tells:
             told = {"schema": {"type": "string"}}

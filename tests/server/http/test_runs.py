@@ -47,7 +47,7 @@ async def test_a_run_is_waited_for_and_answered_with_its_whole_message(house: Ho
     assert answer.status_code == 200
     assert (done["run"], done["reason"], done["message"]["content"]) == ("r", "stop", "Good day.")
     assert done["message"]["state"] == "done"
-    assert done["usage"]["completion_tokens"] == 1
+    assert done["usage"]["completion_tokens"] == 2
     assert done["timings"]["queue_ms"] >= 0
     assert len(done["messages"]) == 1
     assert answer.headers["location"] == "/v1/runs/r"
@@ -176,7 +176,10 @@ async def test_a_stream_that_begins_late_begins_with_the_text_so_far(doors: Open
     async with streaming(f"{doors.url}{RUNS}", "POST", json={**HELLO, "run": "r", "stream": True}) as second:
         await second.next("accepted")
         assert (await second.next()).data == {
-            **{"run": "r", "from": 0, "to": 1, "text": "Good "},
+            "run": "r",
+            "from": 0,
+            "to": 1,
+            "text": "Good ",
             "message": house.lanes._lanes["t"].runs[0].message,
         }
         house.engine.say("r", "day.", (2,))
