@@ -25,7 +25,7 @@ async def stores(postgres_url: str) -> AsyncIterator[tuple[SqlStore, SqlStore]]:
 
 def cut(postgres: PostgresServer, url: str) -> None:
     """End all connections to a database."""
-    ending = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name_of(url)}'"
+    ending = f"SELECT pg_terminate_backend(pid, 9000) FROM pg_stat_activity WHERE datname = '{name_of(url)}'"
     assert set(postgres.sql("postgres", ending)) == {"t"}
 
 

@@ -128,11 +128,22 @@ async def test_while_the_server_is_down_a_sentence_says_so_and_then_all_goes_on(
 
 
 async def test_transactions_whose_connections_are_ended_begin_again(store: SqlStore, postgres: PostgresServer) -> None:
-    name = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.2%'"
-    sleeping = [asyncio.create_task(store._database.read(saying("SELECT pg_sleep(0.2)", "SELECT 1"))) for _ in "ab"]
-    await asyncio.sleep(0.1)
-    assert await asyncio.to_thread(postgres.sql, "postgres", name + " AND pid <> pg_backend_pid()") == ["t", "t"]
-    assert await asyncio.gather(*sleeping) == [1, 1]
+    begun: list[str] = []
+
+    def work(name: str, connection: Connection) -> Any:
+        begun.append(name)
+        seconds = 60 if begun.count(name) == 1 else 0
+        return connection.scalar(text(f"SELECT '{name}' FROM pg_sleep({seconds})"))
+
+    calls = [
+        asyncio.create_task(do(partial(work, do.__name__))) for do in (store._database.read, store._database.write)
+    ]
+    ending = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%FROM pg_sleep(60)'"
+    ended: list[str] = []
+    while len(ended) < 2:
+        ended += await asyncio.to_thread(postgres.sql, "postgres", ending)
+    assert await asyncio.gather(*calls) == ["read", "write"]
+    assert begun.count("read") > 1 < begun.count("write")
 
 
 async def test_a_connection_lost_while_a_change_is_stored_is_told_apart(
@@ -157,7 +168,7 @@ async def test_who_finds_all_connections_in_use_waits_then_is_told(
     monkeypatch.setattr(postgresql, "WAIT_SECONDS", 0.05)
     pool = pool_to(postgres_url, 1)
     assert len(await asyncio.gather(*(pool.read(saying("SELECT 1")) for _ in range(9)))) == 9
-    sleeping = asyncio.create_task(pool.read(saying("SELECT 1 FROM pg_sleep(0.2)")))
+    sleeping = asyncio.create_task(pool.read(saying("SELECT 1 FROM pg_sleep(0.5)")))
     await asyncio.sleep(0.02)
     with pytest.raises(Unusable, match=r"in use\. Give more with --store-connections"):
         await pool.read(saying("SELECT 1"))
