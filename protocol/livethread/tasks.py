@@ -56,6 +56,8 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 class TaskOk(Struct, frozen=True):
+    """The task as it is now."""
+
     task: Task
 
 
@@ -67,6 +69,8 @@ class TaskListOk(Struct, frozen=True):
 
 
 class TaskCancelOk(Struct, frozen=True):
+    """How the task was when it was cancelled."""
+
     task: str
     state: TaskState
 

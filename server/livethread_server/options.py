@@ -33,7 +33,9 @@ ModelsDir = Annotated[
     Path | None,
     _option("models-dir", help="The folder for model files.", show_default="the user's cache folder"),
 ]
-Model = Annotated[str, _option("model", help="The model: a name of the catalogue, or a GGUF file's path.")]
+Model = Annotated[
+    str, _option("model", help="The model: a name of the catalogue, pypi:…, hf:…, or a GGUF file's path.")
+]
 Context = Annotated[
     int,
     _option("context", min=64, max=1 << 20, help="Tokens of a thread's context; the model's own limit holds too."),
@@ -111,6 +113,10 @@ SessionsPerPrincipal = Annotated[
 HeadBytes = Annotated[
     int,
     _option("head-bytes", min=1024, max=1 << 20, help="Bytes of a request's line and headers; more get status 431."),
+]
+BodyBytes = Annotated[
+    int,
+    _option("body-bytes", min=1024, max=1 << 30, help="Bytes of a request's body; more get status 413."),
 ]
 RequestSeconds = Annotated[
     float,
