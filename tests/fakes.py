@@ -145,5 +145,6 @@ def settings(**fields: Any) -> Settings:
         "jwt_algorithms": ("HS256", "RS256", "ES256"),
         "jwt_leeway": 30.0,
         "shares": 8,
+        "store_connections": 10,
     }
     return Settings(**(plain | fields))

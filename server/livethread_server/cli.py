@@ -148,6 +148,7 @@ def serve(
     jwt_algorithms: options.JwtAlgorithms = "HS256,RS256,ES256",
     jwt_leeway: options.JwtLeeway = 30.0,
     shares: options.Shares = 256,
+    store_connections: options.StoreConnections = 10,
     log_level: options.LogLevel = "info",
     log_format: options.LogFormatName = "text",
 ) -> None:
@@ -213,6 +214,7 @@ def serve(
             jwt_algorithms=names_of("--jwt-algorithms", jwt_algorithms, ALGORITHMS),
             jwt_leeway=jwt_leeway,
             shares=shares,
+            store_connections=store_connections,
         )
         _serve(settings)
     except LivethreadError as error:

@@ -24,21 +24,25 @@ from livethread_server.store.base import (
 )
 from livethread_server.store.cursor import to_mark
 from livethread_server.store.sql import changes, queries
-from livethread_server.store.sql.schema import prepare
-from livethread_server.store.sql.sqlite import Sqlite
+from livethread_server.store.sql.database import database
+from livethread_server.store.sql.upgrading import prepare
+
+CONNECTIONS = 10
+"""To how many connections a server keeps itself, unless it is told otherwise."""
 
 
 class SqlStore:
-    """Keeps threads in an SQLite file, given by its path or by a URL such as ``sqlite:///threads.db``.
+    """Keeps threads in an SQLite file, given by its path or by a URL such as ``sqlite:///threads.db``, or in a database
+    of PostgreSQL, ``postgresql://user:password@host/database``, over at most so many ``connections``.
 
     `Unusable` where the URL names no database that this version can keep threads in. Next: `open`.
     """
 
-    def __init__(self, address: str | Path) -> None:
-        self._database = Sqlite(address)
+    def __init__(self, address: str | Path, connections: int = CONNECTIONS) -> None:
+        self._database = database(address, connections)
 
     async def open(self) -> None:
-        await self._database.write(partial(prepare, self._database.path))
+        await self._database.open(partial(prepare, self._database.place))
 
     async def close(self) -> None:
         await self._database.close()
