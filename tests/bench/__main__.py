@@ -23,6 +23,7 @@ from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
 from tests.bench import (
     ahead,
     churn,
+    commands,
     crowd,
     disk,
     equal,
@@ -47,7 +48,7 @@ from tests.bench.bench import CONTEXT, SEQUENCES, Bench, Group
 ENGINE = (throughput, first_token, long_prompt)
 MEMORY = (ahead, revisit, restart, churn, disk, crowd, equal)
 DEATHS = (kill_worker, kill_server)
-DOOR = (idle_sessions, fan_out, reconnect)
+DOOR = (idle_sessions, fan_out, reconnect, commands)
 OPENAI = (openai_speed, stateless)
 MEASURED = (*ENGINE, *MEMORY, *DOOR, *DEATHS, *OPENAI, peer)
 GROUPS = tuple(Group(module.NAMES, module.measure) for module in (*MEASURED, settle))
