@@ -96,6 +96,7 @@ def settings(**fields: Any) -> Settings:
         "model": "m",
         "context": 512,
         "sequences": 1,
+        "task_sequences": 0,
         "store": "memory",
         "chat_template": None,
         "system_prompt": "",
@@ -112,6 +113,7 @@ def settings(**fields: Any) -> Settings:
         "step_ms": 100.0,
         "watchdog": 60.0,
         "queued_runs": 1,
+        "queued_tasks": 1,
         "subscriptions": 1,
         "outbox_bytes": 1 << 20,
         "sockets": 10_000,
@@ -145,5 +147,9 @@ def settings(**fields: Any) -> Settings:
         "jwt_algorithms": ("HS256", "RS256", "ES256"),
         "jwt_leeway": 30.0,
         "shares": 8,
+        "task_results": 600.0,
+        "tasks_kept": 10_000,
+        "task_result_bytes": 256 << 20,
+        "tasks_per_principal": 256,
     }
     return Settings(**(plain | fields))

@@ -19,6 +19,7 @@ from livethread_server.http.routing import nothing_else, routes
 from livethread_server.http.runs import Runs
 from livethread_server.http.sharing import share_operation
 from livethread_server.http.site import stats_operation
+from livethread_server.http.tasks import task_operations
 from livethread_server.http.threads import Threads
 
 
@@ -27,7 +28,7 @@ def api_operations(door: HttpDoor) -> list[Operation]:
     service = door.service
     rooms = (Threads(service), Messages(service), Runs(service), Events(service), Contexts(service), About(service))
     operations = [operation for room in rooms for operation in room.operations()]
-    return [*operations, share_operation(service), stats_operation(service)]
+    return [*operations, *task_operations(service.tasks), share_operation(service), stats_operation(service)]
 
 
 def api_routes(operations: Iterable[Operation], door: HttpDoor) -> list[BaseRoute]:
