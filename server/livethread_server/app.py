@@ -80,7 +80,10 @@ class App:
         self._resumes = settings.on_restart == "resume"
         self._store = open_store(settings)
         self._engine = Engine(
-            _configure(settings, model, context, tiers), queued_runs=settings.queued_runs, watchdog=settings.watchdog
+            _configure(settings, model, context, tiers),
+            queued_runs=settings.queued_runs,
+            queued_tasks=settings.queued_tasks,
+            watchdog=settings.watchdog,
         )
         self._grammars = GrammarCheck(model.path)
         history = HistoryBounds(settings.history_events, settings.history_bytes)
@@ -222,6 +225,7 @@ def _configure(settings: Settings, model: ModelFile, context: int, tiers: Tiers)
         model_path=str(model.path),
         context=context,
         sequences=settings.sequences,
+        task_sequences=settings.task_sequences,
         layout=settings.layout,
         flash_attention=settings.flash_attention,
         extra_bufts=settings.repack,

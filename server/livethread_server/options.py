@@ -41,6 +41,9 @@ Context = Annotated[
     _option("context", min=64, max=1 << 20, help="Tokens of a thread's context; the model's own limit holds too."),
 ]
 Sequences = Annotated[int, _option("sequences", min=1, max=250, help="Threads with a live context, and runs at once.")]
+TaskSequences = Annotated[
+    int, _option("task-sequences", min=0, max=250, help="Runs of tasks at once, beside those of threads; 0 for none.")
+]
 KvCells = Annotated[
     int,
     _option("kv-cells", min=0, max=1 << 26, help="KV cells of all live contexts together; 0 for sequences × context."),
@@ -87,6 +90,9 @@ Watchdog = Annotated[
 ]
 QueuedRuns = Annotated[
     int, _option("queued-runs", min=0, max=100_000, help="Runs that may wait; more get 'queue_full'.")
+]
+QueuedTasks = Annotated[
+    int, _option("queued-tasks", min=0, max=100_000, help="Runs of tasks that may wait; more get 'queue_full'.")
 ]
 Subscriptions = Annotated[
     int, _option("subscriptions", min=1, max=100_000, help="Threads one session may subscribe to.")

@@ -63,6 +63,7 @@ class Engine:
         *,
         queued_runs: int,
         queued_vectors: int = 8192,
+        queued_tasks: int = 0,
         watchdog: float = 60.0,
         command: tuple[str, ...] = COMMAND,
     ) -> None:
@@ -77,7 +78,7 @@ class Engine:
             watchdog=watchdog,
             command=command,
         )
-        self._admission = Admission(queued_runs)
+        self._admission = Admission(queued_runs, queued_tasks)
         self._runs: dict[str, Ongoing] = {}
         self._questions = Questions()
         self._embeddings = Embeddings(self._supervisor.send, queued_vectors)
@@ -214,8 +215,9 @@ class Engine:
         while self.ready and (submit := self._admission.next()):
             self._runs[submit.run].wait(0)
             self._supervisor.send(submit)
-        for position, run in enumerate(self._admission.waiting):
-            self._runs[run].wait(position + 1)
+        for line in (self._admission.waiting, self._admission.waiting_tasks):
+            for position, run in enumerate(line):
+                self._runs[run].wait(position + 1)
 
     # What the process says
 
@@ -267,7 +269,7 @@ class Engine:
         self._admission.close()
         self._questions.close()
         self._embeddings.died(sentence)
-        waiting = set(self._admission.waiting)
+        waiting = {*self._admission.waiting, *self._admission.waiting_tasks}
         lost = [run for run in self._runs if run not in waiting]
         self._admission.take_back([self._runs[run].rest() for run in lost if self._outlives(run, sentence)])
         self._pump()

@@ -22,7 +22,7 @@ EVENTS = "text/event-stream"
 def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """The document, as plain JSON values. Reference: https://spec.openapis.org/oas/v3.1.1"""
     asked = [kind for operation in operations for kind in (operation.query, operation.body) if kind is not None]
-    told = [kind for operation in operations for kind in (operation.ok, operation.streams) if kind is not None]
+    told = [kind for operation in operations for kind in (operation.ok, operation.accepted, *operation.streams) if kind]
     schemas = Schemas(asked=[Id, *asked], told=[Problem, *told])
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -88,7 +88,7 @@ class _Described:
 
     def _responses(self) -> dict[str, Any]:
         operation = self._operation
-        answers = {str(operation.status): self._success(operation.status, events=operation.streams is not None)}
+        answers = {str(operation.status): self._success(operation.status, events=bool(operation.streams))}
         answers |= {str(status): self._success(status, events=False) for status in operation.more_statuses}
         codes = dict.fromkeys((*operation.errors, *operation.usual_errors))
         by_status: dict[int, list[ErrorCode]] = {}
@@ -105,7 +105,7 @@ class _Described:
         if operation.ok is not None and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
             content[operation.media_type] = {"schema": self._schemas.of(operation.ok)}
         if events:
-            data = self._schemas.of(operation.streams)
+            data = {"anyOf": [self._schemas.of(kind) for kind in operation.streams]}
             content[EVENTS] = {"schema": {"type": "string", "contentMediaType": EVENTS}, "x-event-data": data}
         answer: Schema = {"description": HTTPStatus(status).phrase}
         if operation.tells:

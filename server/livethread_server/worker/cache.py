@@ -18,12 +18,25 @@ WORTH = 32
 """Tokens that a copy must save, at least, over what the thread's own sequence holds."""
 WAIT = 128
 """Tokens that waiting for somebody else's prompt must save, at least."""
+SIBLING = 8
+"""The same, and as `WORTH`, between the runs of one task, which begin with the same prompt."""
 
 RESERVED = 2
 """Tokens of a prompt that are always computed: a prompt chunk has two at least (FACTS A9)."""
 
 CanKeep = Callable[[int, int], bool]
 """Whether the first n tokens (second) of a sequence id (first) are whole and may be kept by themselves."""
+
+
+class Quota(Struct, frozen=True):
+    """How many sequences threads may hold at once, and how many tasks: neither takes what the other may."""
+
+    threads: int
+    tasks: int
+
+    def of(self, side: bool) -> int:
+        """The part of one kind."""
+        return self.tasks if side else self.threads
 
 
 class Place(Struct, frozen=True):
@@ -43,13 +56,20 @@ def place(
     can_keep: CanKeep,
     pinned: Collection[str] = (),
     may_give_up: Callable[[Sequence], bool] = lambda _: True,
+    side: bool = False,
+    quota: Quota | None = None,
 ) -> Place | None:
     """Choose for a run of ``thread`` that continues ``tokens``; None while every sequence is in use.
 
     Of other threads' sequences only those may be taken that ``may_give_up`` allows, those of ``pinned`` threads last.
+    A task's run, ``side``, takes over what an earlier task left where that begins as it does; of ``quota`` each kind
+    keeps to its part, and takes nothing from the other but copies.
     """
     every = list(sequences)
-    target = _target(every, thread, tokens, pinned, may_give_up)
+    if side:
+        target = _side_target(every, tenant, tokens, (quota or Quota(0, len(every))).tasks)
+    else:
+        target = _target(every, thread, tokens, pinned, may_give_up, (quota or Quota(len(every), 0)).threads)
     if target is None:
         return None
     limit = most_reusable(tokens)
@@ -60,7 +80,8 @@ def place(
     }
     own = held.get(target.id, 0)
     best = max((each for each in every if each.id in held), key=lambda each: held[each.id], default=target)
-    if best is target or held[best.id] < own + WORTH:
+    worth = SIBLING if side and best.thread == thread else WORTH
+    if best is target or held[best.id] < own + worth:
         return Place(target, own)
     return Place(target, held[best.id], best)
 
@@ -70,9 +91,11 @@ def most_reusable(tokens: Tokens[int]) -> int:
     return max(0, len(tokens) - RESERVED)
 
 
-def upcoming(running: Iterable[Sequence], *, tenant: str, tokens: Tokens[int], held: int) -> tuple[Run, int] | None:
-    """Whose prompt that is not wholly in KV begins as ``tokens`` do, `WAIT` tokens further at least than the ``held``
-    ones; and how far. None where it is not worth to wait for anybody.
+def upcoming(
+    running: Iterable[Sequence], *, tenant: str, tokens: Tokens[int], held: int, worth: int = WAIT
+) -> tuple[Run, int] | None:
+    """Whose prompt that is not wholly in KV begins as ``tokens`` do, ``worth`` tokens further at least than the
+    ``held`` ones; and how far. None where it is not worth to wait for anybody.
     """
     limit = most_reusable(tokens)
     common = [
@@ -81,7 +104,7 @@ def upcoming(running: Iterable[Sequence], *, tenant: str, tokens: Tokens[int], h
         if each.run is not None and each.run.ingesting and each.tenant == tenant
     ]
     best = max(common, key=lambda each: each[1], default=None)
-    return best if best is not None and best[1] >= held + WAIT else None
+    return best if best is not None and best[1] >= held + worth else None
 
 
 def _target(
@@ -90,11 +113,25 @@ def _target(
     tokens: Tokens[int],
     pinned: Collection[str],
     may_give_up: Callable[[Sequence], bool],
+    most: int,
 ) -> Sequence | None:
     own = [each for each in every if each.idle and each.thread == thread]
     if own:
         return max(own, key=lambda each: each.common(tokens, len(tokens)))
-    return free(every) or victim((each for each in every if may_give_up(each)), pinned)
+    held = [each for each in every if not each.free and not each.side]
+    fresh = free(every) if len(held) < most else None
+    return fresh or victim((each for each in held if may_give_up(each)), pinned)
+
+
+def _side_target(every: list[Sequence], tenant: str, tokens: Tokens[int], most: int) -> Sequence | None:
+    """What an earlier task left, where that goes on here for the greater part; else a free one, or the oldest left."""
+    held = [each for each in every if not each.free and each.side]
+    left = [each for each in held if each.idle and each.tenant == tenant]
+    best = max(left, key=lambda each: each.common(tokens, len(tokens)), default=None)
+    if best is not None and 2 * best.common(tokens, len(tokens)) >= best.in_kv > 0:
+        return best
+    fresh = free(every) if len(held) < most else None
+    return fresh or victim(held)
 
 
 def free(every: Iterable[Sequence]) -> Sequence | None:
@@ -106,9 +143,11 @@ def free(every: Iterable[Sequence]) -> Sequence | None:
 
 
 def victim(every: Iterable[Sequence], pinned: Collection[str] = ()) -> Sequence | None:
-    """The idle thread's sequence that was used least recently, pinned ones last; None where there is none."""
+    """The idle sequence that was used least recently, tasks' ones first and pinned threads' last; None where there is
+    none.
+    """
     held = [each for each in every if each.idle and each.thread is not None]
-    return min(held, key=lambda each: (each.thread in pinned, each.used), default=None)
+    return min(held, key=lambda each: (each.thread in pinned, not each.side, each.used), default=None)
 
 
 def _distance(number: int, running: list[int]) -> int:

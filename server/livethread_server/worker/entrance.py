@@ -9,7 +9,7 @@ import time
 
 from livethread.model import Reason
 from livethread_server.engine.wire import Finished, Output, Submit
-from livethread_server.worker.cache import WORTH, Place, most_reusable, upcoming
+from livethread_server.worker.cache import SIBLING, WORTH, Place, most_reusable, upcoming
 from livethread_server.worker.chunk import scope_of
 from livethread_server.worker.llama import Candidates, Context, DecodeFailed
 from livethread_server.worker.residency import packed
@@ -80,15 +80,18 @@ class Entrance:
 
     def admit(self) -> None:
         """Give sequences to waiting runs, while others run at most one copy of KV in a step. Who waits for
-        chunks, or for another's prompt that begins as his, is overtaken.
+        chunks, or for another's prompt that begins as his, is overtaken; where there is no sequence for a thread, there
+        may be one for a task.
         """
+        full: set[bool] = set()
         for asked in list(self._waiting):
             if self._trouble(asked.submit) is not None:
                 self._begin(asked, None)
                 continue
-            chosen = self._slots.choose(asked.submit)
+            chosen = None if asked.submit.side in full else self._slots.choose(asked.submit)
             if chosen is None:
-                return
+                full.add(asked.submit.side)
+                continue
             if self._must_wait(asked, chosen) or self._follows(asked, chosen):
                 continue
             copied = chosen.source is not None or asked.fetch is not None
@@ -138,8 +141,7 @@ class Entrance:
             return False
         if asked.follows is None:
             held = max(chosen.reuse, asked.fetch.count if asked.fetch else 0)
-            submit = asked.submit
-            asked.follows = upcoming(self._slots.running(), tenant=submit.tenant, tokens=submit.tokens, held=held)
+            asked.follows = self._upcoming(asked.submit, held)
         if asked.follows is None:
             return False
         run, until = asked.follows
@@ -147,6 +149,13 @@ class Entrance:
             return True
         asked.follows = None
         return False
+
+    def _upcoming(self, submit: Submit, held: int) -> tuple[Run, int] | None:
+        running = list(self._slots.running())
+        siblings = [slot for slot in running if submit.side and slot.thread == submit.thread]
+        return upcoming(siblings, tenant=submit.tenant, tokens=submit.tokens, held=held, worth=SIBLING) or upcoming(
+            running, tenant=submit.tenant, tokens=submit.tokens, held=held
+        )
 
     def _begin(self, asked: _Asked, chosen: Place | None) -> None:
         self._waiting.remove(asked)

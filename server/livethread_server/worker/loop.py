@@ -226,7 +226,7 @@ class Loop:
             if run.reason is not None:
                 continue
             if run.ingesting:
-                waiting.append(Waiting(slot.id, self._until_mark(slot), slot.in_kv, run.served))
+                waiting.append(Waiting(slot.id, self._until_mark(slot), slot.in_kv, run.served, slot.side))
             else:
                 rows.append(slot)
         return rows, plan(len(rows), waiting, self._costs, step_ms=self._step_ms, longest=LONGEST_CHUNK)

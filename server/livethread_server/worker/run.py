@@ -29,7 +29,7 @@ class Run:
     ``reused`` of the prompt's tokens were not computed for it, ``ram`` and ``disk`` of them came from there
     and the rest was live. ``completion`` counts sampled tokens, ``served`` is
     the step in which it last got prompt tokens. The tokens of ``submit.generated`` are the first that it takes;
-    about them it says nothing.
+    about them it says nothing. Then come those that are ``submit.forced``, and with them it ends.
     """
 
     def __init__(
@@ -52,6 +52,8 @@ class Run:
         self.first_at: float | None = None
         self.reason: Reason | None = None
         self._known = deque(submit.generated)
+        self._forced = deque(submit.forced[len(submit.generated) :])
+        self._is_forced = bool(submit.forced)
         self._told = _Told(len(submit.generated), submit.said)
         self._logprobs: deque[Logprob] = deque()
         self._error: str | None = None
@@ -68,8 +70,11 @@ class Run:
 
     @property
     def known(self) -> int | None:
-        """The token that it took here in an earlier life of the engine; None once it is to draw one."""
-        return self._known[0] if self._known else None
+        """The token that it took here in an earlier life of the engine, or that it is to take whatever the model says;
+        None where it is to draw one.
+        """
+        waiting = self._known or self._forced
+        return waiting[0] if waiting else None
 
     def progressed(self, in_kv: int) -> None:
         """A chunk of the prompt went in, and more is to come."""
@@ -84,11 +89,13 @@ class Run:
         if self._known:
             self._known.popleft()
             self._told.reach(self.text.seen)
+        elif self._forced:
+            self._forced.popleft()
         self._say(said)
         most = self.submit.sampling.max_tokens
         if self.text.stopped:
             self.end("stop_string")
-        elif most is not None and self.completion >= most:
+        elif (most is not None and self.completion >= most) or (self._is_forced and self.known is None):
             self.end("length")
 
     def took_end(self, at: float) -> None:

@@ -18,13 +18,14 @@ class Sequence:
     (FACTS A6); the first ``shared`` were declared shared. ``used`` orders sequences by their last use, which
     was at ``used_at``; ``run`` is who is using it now. ``saved`` is how many were in KV when it was last saved
     elsewhere, ``eager`` how many were put there without a run that asked for them. ``marks`` are states by
-    length to which memory that cannot be cut may go back, while it is live.
+    length to which memory that cannot be cut may go back, while it is live. A ``side`` one is held by a task.
     """
 
     def __init__(self, number: int) -> None:
         self.id = number
         self.thread: str | None = None
         self.tenant: str | None = None
+        self.side = False
         self.tokens: list[int] = []
         self.in_kv = 0
         self.shared = 0
@@ -44,6 +45,11 @@ class Sequence:
     def idle(self) -> bool:
         """Whether no run uses it."""
         return self.run is None
+
+    @property
+    def free(self) -> bool:
+        """Whether nobody uses it or has left anything there."""
+        return self.run is None and self.thread is None
 
     @property
     def dirty(self) -> bool:
@@ -77,6 +83,7 @@ class Sequence:
     def clear(self) -> None:
         """Nobody's, and empty."""
         self.thread = self.tenant = self.run = None
+        self.side = False
         self.shared = self.saved = self.eager = 0
         self.cut(0)
 

@@ -10,12 +10,18 @@ import time
 from collections.abc import Callable, Collection, Iterator
 
 from livethread_server.engine.wire import Ingest, Submit, Warm
-from livethread_server.worker.cache import Place, misplaced, place, victim
+from livethread_server.worker.cache import Place, Quota, misplaced, place, victim
 from livethread_server.worker.llama import Context, DecodeFailed, State
 from livethread_server.worker.sequence import Sequence
 
 Wanted = Submit | Ingest | Warm
 """Who wants its tokens in KV."""
+
+
+def is_side(wanted: Wanted) -> bool:
+    """Whether it is the run of a task."""
+    return isinstance(wanted, Submit) and wanted.side
+
 
 PATIENCE = 4
 """Steps that running sequences may lie apart before one is moved: about what moving costs."""
@@ -24,7 +30,8 @@ PATIENCE = 4
 class Slots:
     """All sequences of a context. What moves is noted until `moved` is asked for it.
 
-    ``save`` is called with a sequence before another thread takes it. ``pinned`` threads' are taken last.
+    ``save`` is called with a sequence before another thread takes it. ``pinned`` threads' are taken last. Of the
+    context's sequences ``tasks`` are for the runs of tasks; which ones changes.
     """
 
     def __init__(
@@ -33,8 +40,10 @@ class Slots:
         save: Callable[[Sequence], None] = lambda _: None,
         pinned: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
+        tasks: int = 0,
     ) -> None:
         self._context = context
+        self.quota = Quota(context.sequences - tasks, tasks)
         self._save = save
         self._pinned = pinned
         self._clock = clock
@@ -52,6 +61,11 @@ class Slots:
     def running(self) -> Iterator[Sequence]:
         """The sequences that runs are using, by ascending id."""
         return (slot for slot in self._all if not slot.idle)
+
+    @property
+    def unused(self) -> int:
+        """How many more runs of threads could begin now."""
+        return self.quota.threads - sum(1 for slot in self.running() if not slot.side)
 
     def of(self, thread: str) -> Sequence | None:
         """The sequence that holds most of a thread, a running one before others; None where none does."""
@@ -76,6 +90,8 @@ class Slots:
             can_keep=self._context.can_keep,
             pinned=self._pinned,
             may_give_up=may_give_up,
+            side=is_side(wanted),
+            quota=self.quota,
         )
 
     def take(self, wanted: Wanted, chosen: Place, state: State | None = None) -> Sequence:
@@ -84,7 +100,7 @@ class Slots:
         Raises `DecodeFailed`, then it is empty.
         """
         slot = chosen.target
-        if slot.thread not in (wanted.thread, None):
+        if slot.thread not in (wanted.thread, None) and not self._goes_on(slot, chosen, state):
             self._save(slot)
         try:
             self._prepare(slot, chosen, state)
@@ -98,6 +114,7 @@ class Slots:
         if slot.thread != wanted.thread:
             slot.saved = slot.eager = 0
         slot.thread, slot.tenant, slot.shared = wanted.thread, wanted.tenant, wanted.shared
+        slot.side = is_side(wanted)
         slot.tokens = list(wanted.tokens)
         slot.in_kv = chosen.reuse
         if state is not None:
@@ -106,6 +123,10 @@ class Slots:
             slot.saved = 0
         self.arrived(slot)
         return slot
+
+    def _goes_on(self, slot: Sequence, chosen: Place, state: State | None) -> bool:
+        """Whether a task goes on with what another has left there: then nothing is lost that will be asked for."""
+        return slot.side and state is None and chosen.source is None and 2 * chosen.reuse >= slot.in_kv
 
     def mark(self, slot: Sequence) -> None:
         """Make it possible to go back to here while the sequence is live, where memory cannot be cut."""

@@ -51,7 +51,13 @@ class Tiers:
         namer = Namer(_fingerprint(context, configure, shape), shape.width if shape else 0)
         self.archive = Archive(_tiers(configure), self.files, namer.fingerprint)
         self.residencies = Residencies(
-            context, self.archive, namer, shape, idle_after=configure.idle_after, clock=clock
+            context,
+            self.archive,
+            namer,
+            shape,
+            idle_after=configure.idle_after,
+            clock=clock,
+            tasks=configure.task_sequences,
         )
         self.restores = Restores(self.archive, shape, context.streams)
         if shape and not self.archive.empty:
