@@ -210,7 +210,8 @@ def open_store(settings: Settings) -> Store:
     """The store that the settings name, not opened yet."""
     if settings.store == "memory":
         return MemoryStore()
-    return SqlStore(settings.state_dir / "livethread.db" if settings.store == "sqlite" else settings.store)
+    address = settings.state_dir / "livethread.db" if settings.store == "sqlite" else settings.store
+    return SqlStore(address, settings.store_connections)
 
 
 def webclient_folder() -> Path | None:

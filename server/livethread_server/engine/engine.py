@@ -62,8 +62,8 @@ class Engine:
         configure: Configure,
         *,
         queued_runs: int,
-        queued_vectors: int = 8192,
         queued_tasks: int = 0,
+        queued_vectors: int = 8192,
         watchdog: float = 60.0,
         command: tuple[str, ...] = COMMAND,
     ) -> None:

@@ -22,8 +22,9 @@ EVENTS = "text/event-stream"
 def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """The document, as plain JSON values. Reference: https://spec.openapis.org/oas/v3.1.1"""
     asked = [kind for operation in operations for kind in (operation.query, operation.body) if kind is not None]
-    told = [kind for operation in operations for kind in (operation.ok, operation.accepted, *operation.streams) if kind]
-    schemas = Schemas(asked=[Id, *asked], told=[Problem, *told])
+    told = [kind for operation in operations for kind in (operation.ok, operation.accepted) if kind is not None]
+    events = [kind for operation in operations for kind in operation.streams]
+    schemas = Schemas(asked=[Id, *asked], told=[Problem, *told, *events])
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         described = _Described(operation, schemas).document()
@@ -66,7 +67,8 @@ class _Described:
         }
         if operation.body is not None:
             content = {JSON: {"schema": self._schemas.of(operation.body)}}
-            described["requestBody"] = {"required": True, "content": content}
+            required = bool(self._schemas.whole(operation.body).get("required"))
+            described["requestBody"] = {"required": required, "content": content}
         return described if operation.guarded else {**described, "security": []}
 
     def _path(self) -> Iterator[Schema]:
@@ -102,8 +104,9 @@ class _Described:
 
     def _success(self, status: int, *, events: bool) -> Schema:
         operation, content = self._operation, dict[str, Any]()
-        if operation.ok is not None and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-            content[operation.media_type] = {"schema": self._schemas.of(operation.ok)}
+        held = operation.accepted if status == HTTPStatus.ACCEPTED and operation.accepted is not None else operation.ok
+        if held is not None and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            content[operation.media_type] = {"schema": self._schemas.of(held)}
         if events:
             data = {"anyOf": [self._schemas.of(kind) for kind in operation.streams]}
             content[EVENTS] = {"schema": {"type": "string", "contentMediaType": EVENTS}, "x-event-data": data}

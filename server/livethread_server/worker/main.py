@@ -76,7 +76,7 @@ def _serve(
     inbox, outbox = pipes
     tiers = Tiers(context, configure, inbox.wake) if generates else None
     # Before it is ready: to look at a large cache takes its time.
-    outbox.send(_ready(context, configure.task_sequences, generates=generates))
+    outbox.send(_ready(context, tasks=configure.task_sequences, generates=generates))
     for work in (inbox.read, outbox.write):
         threading.Thread(target=work, daemon=True).start()
     if tiers is None:
@@ -118,7 +118,7 @@ def _sequences(configure: Configure, length: int, *, split: bool) -> int:
     return min(max(1, configure.cells // length), MOST_SEQUENCES - configure.task_sequences)
 
 
-def _ready(context: llama.Context, tasks: int, *, generates: bool) -> Ready:
+def _ready(context: llama.Context, *, tasks: int, generates: bool) -> Ready:
     return Ready(
         context=context.length,
         trained_context=context.model.trained_context,
@@ -127,12 +127,12 @@ def _ready(context: llama.Context, tasks: int, *, generates: bool) -> Ready:
         vocabulary=context.model.vocabulary,
         description=context.model.description,
         cuttable=context.model.cuttable,
+        task_sequences=tasks,
         generates=generates,
         dimensions=context.model.dimensions,
         pooling=context.model.pooling,
         embed_tokens=context.length,
         ranks=context.model.pooling == "rank",
-        task_sequences=tasks,
     )
 
 
