@@ -69,7 +69,8 @@ class _Described:
         if operation.body is not None:
             content = {JSON: {"schema": self._schemas.of(operation.body)}}
             # Where no field must be there, no body need be.
-            needed = "required" in (whole := self._schemas.whole(operation.body)) or "properties" not in whole
+            whole = self._schemas.whole(operation.body)
+            needed = bool(whole.get("required")) or "properties" not in whole
             described["requestBody"] = {"required": needed, "content": content}
         return described if operation.guarded else {**described, "security": []}
 
