@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from livethread.model import Message, Principal, Run, RunState, Thread
+from livethread.tasks import Task
 from livethread_server.settings import Settings
 from livethread_server.store.base import Change, EventRecord, RunRecord, Turn, Unusable
 from livethread_server.store.memory import MemoryStore
@@ -75,6 +76,20 @@ def a_run(run: str = "r", thread: str = "t", state: RunState = "queued", **field
     }
     shown = Run(id=run, thread=thread, message="m1", mode="reply", state=state, by=Principal("alice", "Alice"))
     return RunRecord(run=shown, **(settled | fields))
+
+
+def a_task(**fields: Any) -> Task:
+    """A task of ``alice`` unless said otherwise."""
+    settled: dict[str, Any] = {
+        "id": "k",
+        "kind": "chat-completion",
+        "state": "queued",
+        "model": "smol",
+        "instance": "i_1",
+        "by": Principal("alice", "Alice"),
+        "created_at": "2026-01-01T00:00:00.000000Z",
+    }
+    return Task(**(settled | fields))
 
 
 def a_change(was: Thread, **fields: Any) -> Change:
@@ -151,5 +166,6 @@ def settings(**fields: Any) -> Settings:
         "tasks_kept": 10_000,
         "task_result_bytes": 256 << 20,
         "tasks_per_principal": 256,
+        "store_connections": 10,
     }
     return Settings(**(plain | fields))

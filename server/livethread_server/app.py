@@ -145,9 +145,12 @@ class App:
         self.bounds = settings.bounds
         people = Headcount(self.bounds.sessions_per_principal)
         self._door = WebSocketDoor(service, self.bounds, hello_required=self._gate.required, headcount=people)
-        metrics = Metrics(Gauges(self._door, hub, self._runs, self._engine), version=version, instance=instance)
+        metrics = Metrics(
+            Gauges(self._door, hub, self._runs, self._engine, self._tasks), version=version, instance=instance
+        )
         self._http = HttpDoor(service, self.bounds, instance, people)
         operations = [*api_operations(self._http), metrics_operation(service, metrics)]
+        self._tasks.on_ended = each((metrics.saw_task, journal.write_task))
         hub.on_event = each((self._watching.heard, metrics.saw, journal.write))
         routes = [
             WebSocketRoute("/v1/ws", self._door.serve),
@@ -207,7 +210,8 @@ def open_store(settings: Settings) -> Store:
     """The store that the settings name, not opened yet."""
     if settings.store == "memory":
         return MemoryStore()
-    return SqlStore(settings.state_dir / "livethread.db" if settings.store == "sqlite" else settings.store)
+    address = settings.state_dir / "livethread.db" if settings.store == "sqlite" else settings.store
+    return SqlStore(address, settings.store_connections)
 
 
 def webclient_folder() -> Path | None:

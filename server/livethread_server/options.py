@@ -62,7 +62,13 @@ SystemPrompt = Annotated[
     Path | None,
     _option("system-prompt", help="A file with the system prompt of new threads that bring none; its KV is shared."),
 ]
-StoreUrl = Annotated[str, _option("store", help="Where threads are kept: 'sqlite' (in the state folder) or 'memory'.")]
+StoreUrl = Annotated[
+    str,
+    _option(
+        "store",
+        help="Where threads are kept: 'sqlite' (in the state folder), 'memory', or postgresql://user:password@host/db.",
+    ),
+]
 ChatTemplate = Annotated[
     Path | None, _option("chat-template", help="A Jinja chat template to use instead of the model's own.")
 ]
@@ -230,4 +236,10 @@ TaskResultBytes = Annotated[
 ]
 TasksPerPrincipal = Annotated[
     int, _option("tasks-per-principal", min=1, max=1_000_000, help="Unfinished tasks of one principal.")
+]
+StoreConnections = Annotated[
+    int,
+    _option(
+        "store-connections", min=1, max=1000, help="Connections to PostgreSQL at once, beside one that is the claim."
+    ),
 ]

@@ -17,6 +17,7 @@ from livethread.errors import LivethreadError
 from livethread.model import MESSAGE_BYTES
 from livethread_server.bounds import Bounds
 from livethread_server.engine.wire import Layout
+from livethread_server.store.address import masked
 from livethread_server.tasks.bounds import TaskBounds
 
 OnRestart = Literal["resume", "keep"]
@@ -104,6 +105,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     tasks_kept: int
     task_result_bytes: int
     tasks_per_principal: int
+    store_connections: int
+
+    def __repr__(self) -> str:
+        """All of it but the password that ``store`` may hold."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__} | {"store": masked(self.store)}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
     def address(self) -> str:

@@ -114,3 +114,10 @@ def test_a_watchdog_that_would_bite_a_healthy_engine_is_refused() -> None:
     settings(watchdog=2, step_ms=200).check()
     with pytest.raises(SettingsError, match="--watchdog 2 s is shorter than 10 steps of --step-ms 201"):
         settings(watchdog=2, step_ms=201).check()
+
+
+def test_the_password_of_a_database_is_not_shown() -> None:
+    shown = repr(settings(store="postgresql://user:s3cret@host/threads", port=1234))
+    assert "store='postgresql://***@host/threads'" in shown
+    assert "port=1234" in shown
+    assert "s3cret" not in shown
