@@ -8,7 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 from livethread.model import Sampling
-from livethread_server.engine.wire import AskStats, Configure, Moved, Output, Settled, Stats, Step, Submit, merged
+from livethread_server.engine.wire import (
+    AskStats,
+    Configure,
+    Moved,
+    Output,
+    Settled,
+    Stats,
+    Step,
+    Submit,
+    is_side,
+    merged,
+)
 from livethread_server.worker.llama import Context
 from livethread_server.worker.loop import Command, Loop, Told
 from livethread_server.worker.scheduler import Costs
@@ -74,6 +85,7 @@ class Driven:
     def submit(self, run: str, tokens: tuple[int, ...], thread: str = "", **fields: Any) -> None:
         tenant, shared = fields.pop("tenant", "x"), fields.pop("shared", 0)
         generated, said = fields.pop("generated", ()), fields.pop("said", 0)
+        forced = fields.pop("forced", ())
         sampling = Sampling(**({"temperature": 0.0, "max_tokens": 12} | fields))
         self.inbox.commands.append(
             Submit(
@@ -85,6 +97,8 @@ class Driven:
                 shared=shared,
                 generated=generated,
                 said=said,
+                side=is_side(thread or run),
+                forced=forced,
             )
         )
 

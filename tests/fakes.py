@@ -145,5 +145,7 @@ def settings(**fields: Any) -> Settings:
         "jwt_algorithms": ("HS256", "RS256", "ES256"),
         "jwt_leeway": 30.0,
         "shares": 8,
+        "task_sequences": 0,
+        "queued_tasks": 8,
     }
     return Settings(**(plain | fields))

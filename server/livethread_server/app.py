@@ -70,7 +70,10 @@ class App:
         self._resumes = settings.on_restart == "resume"
         self._store = open_store(settings)
         self._engine = Engine(
-            _configure(settings, model, context, tiers), queued_runs=settings.queued_runs, watchdog=settings.watchdog
+            _configure(settings, model, context, tiers),
+            queued_runs=settings.queued_runs,
+            queued_tasks=settings.queued_tasks,
+            watchdog=settings.watchdog,
         )
         self._grammars = GrammarCheck(model.path)
         history = HistoryBounds(settings.history_events, settings.history_bytes)
@@ -208,6 +211,7 @@ def _configure(settings: Settings, model: ModelFile, context: int, tiers: Tiers)
         idle_after=settings.idle_after,
         model_digest=tiers.model_digest,
         ingest_tokens=settings.ingest_tokens,
+        task_sequences=settings.task_sequences,
     )
 
 

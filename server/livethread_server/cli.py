@@ -148,6 +148,8 @@ def serve(
     jwt_algorithms: options.JwtAlgorithms = "HS256,RS256,ES256",
     jwt_leeway: options.JwtLeeway = 30.0,
     shares: options.Shares = 256,
+    task_sequences: options.TaskSequences = 8,
+    queued_tasks: options.QueuedTasks = 256,
     log_level: options.LogLevel = "info",
     log_format: options.LogFormatName = "text",
 ) -> None:
@@ -213,6 +215,8 @@ def serve(
             jwt_algorithms=names_of("--jwt-algorithms", jwt_algorithms, ALGORITHMS),
             jwt_leeway=jwt_leeway,
             shares=shares,
+            task_sequences=task_sequences,
+            queued_tasks=queued_tasks,
         )
         _serve(settings)
     except LivethreadError as error:

@@ -215,3 +215,10 @@ JwtLeeway = Annotated[
 Shares = Annotated[
     int, _option("shares", min=1, max=100_000, help="People and open invites that one thread may be shared with.")
 ]
+TaskSequences = Annotated[
+    int,
+    _option("task-sequences", min=0, max=250, help="Runs of tasks at once, beside threads; 0: tasks do not generate."),
+]
+QueuedTasks = Annotated[
+    int, _option("queued-tasks", min=0, max=100_000, help="Runs of tasks that may wait; more get 'queue_full'.")
+]

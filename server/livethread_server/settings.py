@@ -25,6 +25,8 @@ _UNITS |= {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
 STEPS_OF_SILENCE = 10
 """Steps of the engine that the watchdog sits through at least: one may take several times as long as it should."""
+MOST_SEQUENCES = 256
+"""Sequence ids of one llama.cpp context."""
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ANY_ADDRESS = ("", "0.0.0.0", "::")
 """Listening on all addresses; no Host header of an honest client names them."""
@@ -95,6 +97,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     jwt_algorithms: tuple[str, ...]
     jwt_leeway: float
     shares: int
+    task_sequences: int
+    queued_tasks: int
 
     @property
     def address(self) -> str:
@@ -146,6 +150,11 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 f"--kv-cells {self.kv_cells} cannot hold one context of {self.context} tokens. Give more cells, "
                 "a smaller --context, or 0 for as many as --sequences need."
+            )
+        if self.sequences + self.task_sequences > MOST_SEQUENCES:
+            raise SettingsError(
+                f"--sequences {self.sequences} and --task-sequences {self.task_sequences} are more than "
+                f"{MOST_SEQUENCES} together, which is the most that llama.cpp has. Choose fewer of either."
             )
         if self.watchdog * 1000 < STEPS_OF_SILENCE * self.step_ms:
             raise SettingsError(

@@ -57,6 +57,7 @@ class Engine:
         configure: Configure,
         *,
         queued_runs: int,
+        queued_tasks: int = 256,
         watchdog: float = 60.0,
         command: tuple[str, ...] = COMMAND,
     ) -> None:
@@ -70,7 +71,7 @@ class Engine:
             watchdog=watchdog,
             command=command,
         )
-        self._admission = Admission(queued_runs)
+        self._admission = Admission(queued_runs, queued_tasks)
         self._runs: dict[str, Ongoing] = {}
         self._questions = Questions()
         self._held: set[str] = set()
@@ -120,9 +121,14 @@ class Engine:
             raise trouble
 
     def submit(self, submit: Submit) -> RunOutputs:
-        """Queue a run. Raises `CommandError`: `trouble`, or ``queue_full``."""
+        """Queue a run. Raises `CommandError`: `trouble`, ``queue_full``, or ``unsupported`` where tasks do not run."""
         if trouble := self.trouble:
             raise trouble
+        if submit.side and self.ready and not self.ready.task_sequences:
+            raise CommandError(
+                ErrorCode.UNSUPPORTED,
+                "Tasks that generate are switched off here. Start the server with --task-sequences 1 or more.",
+            )
         self._admission.offer(submit)
         run = self._runs[submit.run] = Ongoing(submit)
         self._pump()
@@ -194,8 +200,8 @@ class Engine:
         while self.ready and (submit := self._admission.next()):
             self._runs[submit.run].wait(0)
             self._supervisor.send(submit)
-        for position, run in enumerate(self._admission.waiting):
-            self._runs[run].wait(position + 1)
+        for position, run in self._admission.positions():
+            self._runs[run].wait(position)
 
     # What the process says
 

@@ -48,7 +48,7 @@ def main() -> int:
         return 1
     with llama.loaded(model, context):
         tiers = Tiers(context, configure, inbox.wake)  # before it is ready: to look at a large cache takes its time
-        outbox.send(_ready(context))
+        outbox.send(_ready(context, configure.task_sequences))
         for work in (inbox.read, outbox.write):
             threading.Thread(target=work, daemon=True).start()
         Loop(context, costs, inbox, outbox.put, tiers, step_ms=configure.step_ms).run()
@@ -62,30 +62,33 @@ def _context(model: llama.Model, configure: Configure) -> llama.Context:
     return llama.Context(
         model,
         length=length,
-        sequences=_sequences(configure, length, split=layout.split),
+        sequences=_sequences(configure, length, split=layout.split) + configure.task_sequences,
         split=layout.split,
         flash_attention=layout.flash_attention,
         threads=configure.threads or _threads(),
-        cells=configure.cells,
+        cells=configure.cells and configure.cells + configure.task_sequences * length,
     )
 
 
 def _sequences(configure: Configure, length: int, *, split: bool) -> int:
-    """In the split layout each sequence has its own cells, so that their number decides; 256 is llama.cpp's most."""
+    """Those of threads. In the split layout each sequence has its own cells, so that their number decides; llama.cpp
+    has 256, those of tasks among them.
+    """
     if not split or not configure.cells:
         return configure.sequences
-    return min(max(1, configure.cells // length), 256)
+    return min(max(1, configure.cells // length), 256 - configure.task_sequences)
 
 
-def _ready(context: llama.Context) -> Ready:
+def _ready(context: llama.Context, tasks: int) -> Ready:
     return Ready(
         context=context.length,
         trained_context=context.model.trained_context,
-        sequences=context.sequences,
-        cells=context.cells,
+        sequences=context.sequences - tasks,
+        cells=context.cells - tasks * context.length,
         vocabulary=context.model.vocabulary,
         description=context.model.description,
         cuttable=context.model.cuttable,
+        task_sequences=tasks,
     )
 
 

@@ -146,7 +146,7 @@ def test_a_prompt_that_is_being_read_is_waited_for_where_that_saves_enough() -> 
     run = every[0].run
 
     def found(tokens: list[int], held: int = 0, tenant: str = "x") -> tuple[Run, int] | None:
-        return upcoming(every, tenant=tenant, tokens=tokens, held=held)
+        return upcoming(every, thread="new", tenant=tenant, tokens=tokens, held=held)
 
     assert found([*prompt, 7, 8]) == (run, 400)
     assert found(prompt) == (run, 398)
