@@ -5,7 +5,7 @@
 Each run's n-th token is n, where it is not forced, with the n-th letter as its text. ``PLAN`` is JSON: ``die`` and
 ``hang`` list after how many steps each life ends or falls silent (null: never), ``poison`` maps runs to the number of
 tokens with which they kill it, ``refuse_from`` is the first life that does not come up, ``moves`` has each run tell
-where its thread is. Which runs each life got goes to ``FOLDER``.
+where its thread is, ``tasks`` is how many runs of tasks it takes. Which runs each life got goes to ``FOLDER``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class FakeWorker:
                 vocabulary=1000,
                 description="fake",
                 cuttable=True,
-                task_sequences=TASKS,
+                task_sequences=self._plan.get("tasks", TASKS),
             )
         )
         while self._hear():
