@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         FellBehind,
         LivethreadError,
         RunFailed,
+        TaskStopped,
         TextReplaced,
     )
     from livethread.messages import Append, Delete, Draft, Edit, Event, Insert, Op, Truncate
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     )
     from livethread.run_stream import RunStream
     from livethread.states import ClientState
+    from livethread.task_stream import TaskStream
     from livethread.told import Piece
 
 __all__ = [
@@ -72,6 +74,8 @@ __all__ = [
     "RunFailed",
     "RunStream",
     "Sampling",
+    "TaskStopped",
+    "TaskStream",
     "TextReplaced",
     "Thread",
     "ThreadReplaced",
@@ -96,6 +100,7 @@ _HOME = {
             "FellBehind",
             "LivethreadError",
             "RunFailed",
+            "TaskStopped",
             "TextReplaced",
         ),
         "livethread.messages": ("Append", "Delete", "Draft", "Edit", "Event", "Insert", "Op", "Truncate"),
@@ -113,6 +118,7 @@ _HOME = {
         "livethread.missed": ("ThreadReplaced",),
         "livethread.run_stream": ("RunStream",),
         "livethread.states": ("ClientState",),
+        "livethread.task_stream": ("TaskStream",),
         "livethread.told": ("Piece",),
     }.items()
     for name in names

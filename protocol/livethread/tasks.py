@@ -278,3 +278,17 @@ class ApplyTemplateInput(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 class ApplyTemplateResult(Struct, frozen=True):
     prompt: str
+
+
+RESULTS: dict[str, type[Struct]] = {
+    "chat-completion": GenerationResult,
+    "text-completion": GenerationResult,
+    "embedding": EmbeddingResult,
+    "rerank": RerankResult,
+    "text-classification": TextClassificationResult,
+    "tokenize": TokenizeResult,
+    "detokenize": DetokenizeResult,
+    "count-tokens": CountTokensResult,
+    "apply-template": ApplyTemplateResult,
+}
+"""What the kinds that every server has give."""

@@ -17,6 +17,8 @@ from livethread.errors import LivethreadError
 from livethread.model import MESSAGE_BYTES
 from livethread_server.bounds import Bounds
 from livethread_server.engine.wire import Layout
+from livethread_server.store.address import masked
+from livethread_server.tasks.bounds import TaskBounds
 
 OnRestart = Literal["resume", "keep"]
 
@@ -26,7 +28,7 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
 STEPS_OF_SILENCE = 10
 """Steps of the engine that the watchdog sits through at least: one may take several times as long as it should."""
 MOST_SEQUENCES = 256
-"""Sequence ids of one llama.cpp context."""
+"""llama.h: LLAMA_MAX_SEQ."""
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ANY_ADDRESS = ("", "0.0.0.0", "::")
 """Listening on all addresses; no Host header of an honest client names them."""
@@ -48,6 +50,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     model: str
     context: int
     sequences: int
+    task_sequences: int
     kv_cells: int
     ram_cache: int
     disk_cache: int
@@ -64,6 +67,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     step_ms: float
     watchdog: float
     queued_runs: int
+    queued_tasks: int
     subscriptions: int
     outbox_bytes: int
     sockets: int
@@ -97,8 +101,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     jwt_algorithms: tuple[str, ...]
     jwt_leeway: float
     shares: int
-    task_sequences: int
-    queued_tasks: int
+    task_results: float
+    tasks_kept: int
+    task_result_bytes: int
+    tasks_per_principal: int
+    store_connections: int
+
+    def __repr__(self) -> str:
+        """All of it but the password that ``store`` may hold."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__} | {"store": masked(self.store)}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
     def address(self) -> str:
@@ -138,6 +150,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         names = (name for name in Bounds.__struct_fields__ if name in self.__struct_fields__)
         return Bounds(**{name: getattr(self, name) for name in names})
 
+    @property
+    def task_bounds(self) -> TaskBounds:
+        """How many tasks there may be, and how long they stay."""
+        return TaskBounds(**{name: getattr(self, name) for name in TaskBounds.__struct_fields__})
+
     def check(self) -> None:
         """`SettingsError` where settings do not fit together."""
         if self.auth == "none" and not is_loopback(self.host):
@@ -154,7 +171,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         if self.sequences + self.task_sequences > MOST_SEQUENCES:
             raise SettingsError(
                 f"--sequences {self.sequences} and --task-sequences {self.task_sequences} are more than "
-                f"{MOST_SEQUENCES} together, which is the most that llama.cpp has. Choose fewer of either."
+                f"{MOST_SEQUENCES} together, which is llama.cpp's most. Give fewer of either."
             )
         if self.watchdog * 1000 < STEPS_OF_SILENCE * self.step_ms:
             raise SettingsError(
