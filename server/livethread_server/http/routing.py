@@ -76,7 +76,7 @@ class Resource:
         except CommandError as error:
             return self._refuse(error)
         except Exception:
-            log.exception("%s %s failed", request.method, request.url.path)
+            log.exception("%s %r failed", request.method, request.url.path)
             return self._refuse(internal())
 
     def _find(self, request: Request) -> _Endpoint:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Annotated
 
 import msgspec
@@ -140,7 +140,7 @@ class Runs:
                 tells=(ETAG, LOCATION, APPLIED),
                 errors=(
                     *(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN, ErrorCode.VERSION_CONFLICT, ErrorCode.BUSY),
-                    *(ErrorCode.EXISTS, ErrorCode.QUEUE_FULL, ErrorCode.CONTEXT_OVERFLOW, ErrorCode.UNSUPPORTED),
+                    *(ErrorCode.EXISTS, ErrorCode.QUEUE_FULL, ErrorCode.CONTEXT_OVERFLOW),
                     *(ErrorCode.MODEL_LOADING, ErrorCode.MODEL_UNAVAILABLE),
                 ),
             ),
@@ -209,8 +209,9 @@ async def _told(run: OneRun) -> AsyncGenerator[bytes, None]:
     yield event(msgspec.json.encode(run.accepted), "accepted", run.telling.position)
     if run.snapshot is not UNSET:
         yield event(msgspec.json.encode(run.snapshot), "run.snapshot")
-    async for frame, head in run.frames():
-        yield run.telling.part(frame, head)
+    async with aclosing(run.frames()) as frames:
+        async for frame, head in frames:
+            yield run.telling.part(frame, head)
 
 
 def _location(run: str) -> str:

@@ -165,7 +165,7 @@ async def test_our_own_failures_are_logged_and_not_shown(house: House, caplog: p
         answer = await client.get("/v1/broken")
         assert problem(answer) == (500, "internal")
         assert "ZeroDivisionError" not in answer.text
-    assert "GET /v1/broken failed" in caplog.text
+    assert "GET '/v1/broken' failed" in caplog.text
 
 
 async def test_every_answer_says_which_server_it_is_from(house: House) -> None:
