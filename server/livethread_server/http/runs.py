@@ -140,7 +140,7 @@ class Runs:
                 tells=(ETAG, LOCATION, APPLIED),
                 errors=(
                     *(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN, ErrorCode.VERSION_CONFLICT, ErrorCode.BUSY),
-                    *(ErrorCode.EXISTS, ErrorCode.QUEUE_FULL, ErrorCode.CONTEXT_OVERFLOW),
+                    *(ErrorCode.EXISTS, ErrorCode.QUEUE_FULL, ErrorCode.CONTEXT_OVERFLOW, ErrorCode.UNSUPPORTED),
                     *(ErrorCode.MODEL_LOADING, ErrorCode.MODEL_UNAVAILABLE),
                 ),
             ),
