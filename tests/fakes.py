@@ -117,6 +117,7 @@ def settings(**fields: Any) -> Settings:
         "sockets": 10_000,
         "sessions_per_principal": 10_000,
         "head_bytes": 32 << 10,
+        "body_bytes": 1 << 20,
         "request_seconds": 20.0,
         "hello_seconds": 10.0,
         "ping_seconds": 15.0,

@@ -12,6 +12,8 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from livethread_server.bounds import Bounds
+from livethread_server.http.api import api_operations, api_routes
+from livethread_server.http.door import HttpDoor
 from livethread_server.http.site import http_routes
 from livethread_server.outbox import Outbox
 from livethread_server.sockets import protocols
@@ -51,7 +53,9 @@ async def opened(
 ) -> AsyncIterator[OpenHouse]:
     """Open the doors of a house until the block ends."""
     door = WebSocketDoor(house.service, bounds, hello_required=hello_required or house.gate.required)
-    app = Starlette(routes=[WebSocketRoute("/v1/ws", door.serve), *http_routes(house.service, webclient)])
+    web = HttpDoor(house.service, bounds, "i_1")
+    api = api_routes(api_operations(web), web)
+    app = Starlette(routes=[WebSocketRoute("/v1/ws", door.serve), *api, *http_routes(house.service, webclient)])
     config = uvicorn.Config(
         app,
         port=0,

@@ -59,7 +59,7 @@ class JsonCodec:
         if not isinstance(frame, str):
             raise FrameError(f"The frame is binary, but {self.subprotocol} uses text frames.")
         try:
-            value = _decode_json(frame)
+            value = decode_json(frame)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise FrameError(f"The frame is not JSON: {error}.") from None
         return _as_map(value)
@@ -152,12 +152,13 @@ _KINDS = {
 }
 
 
-def _decode_json(frame: str) -> Any:
+def decode_json(text: str) -> Any:
+    """The value of a JSON text; `ValueError`, which msgspec's error is too, or `RecursionError` where it is none."""
     try:
-        return _from_json(frame)
+        return _from_json(text)
     except msgspec.ValidationError:
         # A number out of range. It must become infinite, so that only its field is refused.
-        value = json.loads(frame, parse_constant=_refuse_constant, parse_int=_to_int)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_int=_to_int)
         json.dumps(value, ensure_ascii=False).encode()  # refuses half surrogates, as msgspec does
         return value
 

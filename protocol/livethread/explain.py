@@ -63,7 +63,8 @@ def explain(name: str, kind: Any, plain: Any, error: msgspec.ValidationError) ->
     if _LENGTH.match(what) and given is not _UNKNOWN:
         given = len(given)
     was = "" if given is _UNKNOWN else f", not {_shown(given)}"
-    return bad_request(path or "type", f"Field '{path}' of {asked} must {wanted}{was}.")
+    subject = f"Field '{path}' of {asked}" if path else f"{str(asked)[:1].upper()}{str(asked)[1:]}"
+    return bad_request(path or "type", f"{subject} must {wanted}{was}.")
 
 
 def _explain_named(kind: _Asked, path: str, how: str, field: str) -> CommandError:

@@ -30,7 +30,10 @@ from livethread_server.engine.wire import Configure
 from livethread_server.findings import Findings
 from livethread_server.gauges import Gauges
 from livethread_server.history import HistoryBounds
-from livethread_server.http.site import http_routes, metrics_route
+from livethread_server.http.api import api_operations, api_routes
+from livethread_server.http.cors import cross_origin
+from livethread_server.http.door import HttpDoor
+from livethread_server.http.site import http_routes, metrics_operation
 from livethread_server.hub import Hub, each
 from livethread_server.lanes import Lanes
 from livethread_server.listening import Listening
@@ -118,13 +121,16 @@ class App:
         self.bounds = settings.bounds
         self._door = WebSocketDoor(service, self.bounds, hello_required=self._gate.required)
         metrics = Metrics(Gauges(self._door, hub, self._runs, self._engine), version=version, instance=instance)
+        self._http = HttpDoor(service, self.bounds, instance)
+        operations = [*api_operations(self._http), metrics_operation(service, metrics)]
         hub.on_event = each((self._watching.heard, metrics.saw, journal.write))
         routes = [
             WebSocketRoute("/v1/ws", self._door.serve),
-            metrics_route(service, metrics),
+            *api_routes(operations, self._http),
             *http_routes(service, webclient_folder()),
         ]
-        self.asgi: AsgiApp = AccessControl(Starlette(routes=routes), settings.hosts, settings.origins)
+        app = cross_origin(Starlette(routes=routes), settings.origins)
+        self.asgi: AsgiApp = AccessControl(app, settings.hosts, settings.origins)
 
     async def start(self) -> None:
         """Open the store, take up what a crash left behind, and begin to load the model."""
@@ -145,6 +151,7 @@ class App:
         """Interrupt the runs that are left, and tell every client, once it has heard the ends of its runs, that the
         server goes away; so many seconds between one batch of clients and the next."""
         await self._runs.interrupt()
+        self._http.close_all(CloseCode.SHUTDOWN, "The server shuts down. Ask again in a moment.")
         await self._door.close_all(CloseCode.SHUTDOWN, "The server shuts down. Connect again in a moment.", pause)
 
     def give_up(self) -> None:

@@ -112,6 +112,10 @@ HeadBytes = Annotated[
     int,
     _option("head-bytes", min=1024, max=1 << 20, help="Bytes of a request's line and headers; more get status 431."),
 ]
+BodyBytes = Annotated[
+    int,
+    _option("body-bytes", min=1024, max=1 << 30, help="Bytes of a request's body; more get status 413."),
+]
 RequestSeconds = Annotated[
     float,
     _option(

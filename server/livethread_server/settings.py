@@ -67,6 +67,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sockets: int
     sessions_per_principal: int
     head_bytes: int
+    body_bytes: int
     request_seconds: float
     hello_seconds: float
     ping_seconds: float

@@ -41,6 +41,25 @@ STATUS: Mapping[ErrorCode, int] = MappingProxyType(
 """The HTTP status of each code (RFC 9110, 15)."""
 
 
+class StatusError(CommandError):
+    """A refusal that HTTP has a status of its own for."""
+
+    def __init__(self, status: int, code: ErrorCode, message: str, /, **details: Any) -> None:
+        super().__init__(code, message, **details)
+        self.status = status
+        self.headers: Mapping[str, str] = {}
+
+
+def internal() -> CommandError:
+    """The answer where it is our fault."""
+    return CommandError(ErrorCode.INTERNAL, "The server failed while it answered the request. Its log says more.")
+
+
+def status_of(error: CommandError) -> int:
+    """The HTTP status that a refusal has."""
+    return error.status if isinstance(error, StatusError) else STATUS[error.code]
+
+
 class Problem(msgspec.Struct, frozen=True):
     """RFC 9457, 3.1, and the wire's error beside it: ``code``, ``retryable`` and ``details`` are what a reply's
     ``error`` has, ``detail`` is its ``message``.
@@ -61,7 +80,7 @@ class Problem(msgspec.Struct, frozen=True):
         return cls(
             type=f"urn:livethread:error:{body.code}",
             title=body.code.replace("_", " ").capitalize(),
-            status=STATUS[error.code],
+            status=status_of(error),
             detail=body.message,
             code=body.code,
             retryable=body.retryable,
@@ -71,10 +90,10 @@ class Problem(msgspec.Struct, frozen=True):
 
 def refusal(error: CommandError) -> Response:
     """The answer that says no."""
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = dict(error.headers) if isinstance(error, StatusError) else {}
     if error.code is ErrorCode.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"  # RFC 6750, 3
     if error.retryable and error.code is not ErrorCode.BUSY:
         headers["retry-after"] = str(RETRY_SECONDS)
     body = msgspec.json.encode(Problem.of(error))
-    return Response(body, STATUS[error.code], headers, media_type=PROBLEM_JSON)
+    return Response(body, status_of(error), headers, media_type=PROBLEM_JSON)
