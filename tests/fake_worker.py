@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from livethread_server.engine.packing import pack, unpack_down
 from livethread_server.engine.wire import (
     AskStats,
     CancelRun,
@@ -33,8 +34,6 @@ from livethread_server.engine.wire import (
     Step,
     Submit,
     Up,
-    pack,
-    unpack_down,
 )
 
 SLOTS, CONTEXT = 4, 100

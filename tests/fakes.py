@@ -145,5 +145,9 @@ def settings(**fields: Any) -> Settings:
         "jwt_algorithms": ("HS256", "RS256", "ES256"),
         "jwt_leeway": 30.0,
         "shares": 8,
+        "task_results": 600.0,
+        "tasks_kept": 10_000,
+        "task_result_bytes": 256 << 20,
+        "tasks_per_principal": 256,
     }
     return Settings(**(plain | fields))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from livethread import messages as wire
 from livethread.codec import JsonCodec, to_event
@@ -21,7 +24,19 @@ from livethread_server.auth.gate import Gate
 from livethread_server.contexts import Contexts
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.outputs import RunOutputs
-from livethread_server.engine.wire import Delta, Finished, Ingest, Moved, Output, Progress, Started, Submit, Warm
+from livethread_server.engine.wire import (
+    Delta,
+    Finished,
+    Ingest,
+    Moved,
+    Output,
+    Pooling,
+    Progress,
+    Ready,
+    Started,
+    Submit,
+    Warm,
+)
 from livethread_server.findings import Findings
 from livethread_server.history import HistoryBounds
 from livethread_server.hub import Hub
@@ -35,6 +50,14 @@ from livethread_server.service import Service
 from livethread_server.session import Session
 from livethread_server.sharing import Sharing
 from livethread_server.store.base import Store
+from livethread_server.task_commands import TaskCommands
+from livethread_server.tasks.bench import ModelBench
+from livethread_server.tasks.bounds import TaskBounds
+from livethread_server.tasks.kind_list import Kinds
+from livethread_server.tasks.kinds.builtin import builtin_kinds
+from livethread_server.tasks.tasks import Tasks
+from livethread_server.tasks.texts import Texts
+from livethread_server.tasks.workshop import Workshop
 from livethread_server.thread_commands import ThreadCommands
 from livethread_server.threads import Residencies
 from livethread_server.vocabulary import Vocabulary
@@ -42,6 +65,22 @@ from livethread_server.watching import Watching
 
 E = TypeVar("E", bound=Event)
 PATIENCE = 10.0
+
+
+READY = Ready(
+    context=2048,
+    trained_context=2048,
+    sequences=4,
+    cells=8192,
+    vocabulary=49152,
+    description="fake",
+    cuttable=True,
+    task_sequences=4,
+    dimensions=4,
+    pooling="mean",
+    embed_tokens=2048,
+)
+"""What the fake engine's model can do."""
 
 
 class FakeEngine:
@@ -57,7 +96,9 @@ class FakeEngine:
         self.warmed: list[Warm] = []
         self.evicted: list[str] = []
         self.settles: Residency | None = None
+        self.ready: Ready | None = READY
         self._outputs: dict[str, RunOutputs] = {}
+        self.embedded: list[tuple[tuple[tuple[int, ...], ...], Pooling]] = []
         self._room = room
 
     def submit(self, submit: Submit) -> RunOutputs:
@@ -95,6 +136,18 @@ class FakeEngine:
             raise self.trouble
         self.evicted.append(thread)
         return self.settles or "disk"
+
+    async def embed(
+        self, texts: Sequence[tuple[int, ...]], pooling: Pooling
+    ) -> AsyncIterator[tuple[int, npt.NDArray[np.float32]]]:
+        """Vectors that say how long the text is, its first token, and its last one."""
+        if self.trouble is not None:
+            raise self.trouble
+        self.embedded.append((tuple(texts), pooling))
+        for index, tokens in enumerate(texts):
+            row = [len(tokens), tokens[0], tokens[-1], 0.0]
+            rows = [[float(token), 1.0, 0.0, 0.0] for token in tokens] if pooling == "none" else [row]
+            yield index, np.asarray(rows, np.float32)
 
     async def stats(self) -> dict[str, Any]:
         if self.trouble is not None:
@@ -228,6 +281,16 @@ class House:
         )
         self.gate = Gate(more.get("auth"))
         self.sharing = Sharing(store, lanes, hub, self.gate, self.listening, more.get("shares", 8))
+        texts = Texts(vocabulary, prompter)
+        self.shop = shop = Workshop("smol", texts, self.engine)
+        self.tasks = Tasks(
+            Kinds((*builtin_kinds(), *more.get("kinds", ()))),
+            partial(ModelBench, shop),
+            shop.abilities,
+            more.get("task_bounds", TaskBounds()),
+            model="smol",
+            instance="i_1",
+        )
         queued = more.get("queued_runs", 8)
         self.service = Service(
             store=store,
@@ -243,6 +306,7 @@ class House:
             limits=Limits(1 << 20, 1 << 18, 2048, queued, more.get("subscriptions", 4)),
             threads=threads,
             listening=self.listening,
+            tasks=TaskCommands(self.tasks),
         )
 
     def guest(self, principal: str = "alice") -> Guest:
@@ -276,6 +340,7 @@ async def closing(house: House) -> AsyncIterator[House]:
     """Use a house and stop its runs after it."""
     await house.store.open()
     yield house
+    await house.tasks.stop()
     await house.gate.stop()
     await house.findings.stop()
     await house.watching.stop()

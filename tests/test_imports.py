@@ -46,6 +46,8 @@ OUTSIDE = frozenset(
     ]
 )
 """Parts of the standard library that reach for the world, a clock or chance."""
+PIPE = ["wire", "packing", "grammar_wire"]
+"""What of the server its child processes know: what is said, and how."""
 PURE_WORKER = ["scheduler", "sequence", "cache", "text"]
 ROOMS = ["store", "hub", "engine", "prompt"]
 """They meet in `service` and never import one another."""
@@ -54,7 +56,7 @@ DOORS = {
     "starlette": {"websocket", "http", "app"},
     "sqlalchemy": {"store/sql"},
     "aiosqlite": {"store/sql"},
-    "msgpack": {"codec", "engine/wire"},
+    "msgpack": {"codec", "engine/packing"},
     "websockets": {"session", "sockets"},
     "jwt": {"auth/jwt", "auth/keys"},
     "cryptography": {"auth/keys"},
@@ -148,7 +150,7 @@ def test_the_protocol_knows_nothing_of_the_server() -> None:
 @pytest.mark.parametrize("module", [one for one in SERVER if within(one, "livethread_server.worker")])
 def test_the_worker_knows_only_its_pipe_of_the_server(module: str) -> None:
     server = {one for one in IMPORTS[module] if within(one, "livethread_server")}
-    allowed = ("livethread_server.worker", "livethread_server.engine.wire")
+    allowed = ("livethread_server.worker", *(f"livethread_server.engine.{name}" for name in PIPE))
     assert not [one for one in server if not within(one, *allowed)]
     assert {one for one in IMPORTS[module] if within(one, "livethread")} <= {
         "livethread.errors",

@@ -9,6 +9,7 @@ import contextlib
 import importlib.metadata
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -49,6 +50,14 @@ from livethread_server.stamps import new_id
 from livethread_server.store.base import Store
 from livethread_server.store.memory import MemoryStore
 from livethread_server.store.sql import SqlStore
+from livethread_server.task_commands import TaskCommands
+from livethread_server.tasks.bench import ModelBench
+from livethread_server.tasks.kind_list import Kinds
+from livethread_server.tasks.kinds.builtin import builtin_kinds
+from livethread_server.tasks.plugins import installed_kinds
+from livethread_server.tasks.tasks import Tasks
+from livethread_server.tasks.texts import Texts
+from livethread_server.tasks.workshop import Workshop
 from livethread_server.thread_commands import ThreadCommands
 from livethread_server.threads import Residencies
 from livethread_server.tiers import Tiers
@@ -75,6 +84,15 @@ class App:
         history = HistoryBounds(settings.history_events, settings.history_bytes)
         hub, lanes = Hub(), Lanes(self._store, settings.loaded_threads, history)
         prompter = Prompter(model.name, vocabulary, self._grammars, context, settings.system_prompt)
+        shop = Workshop(model.name, Texts(vocabulary, prompter), self._engine)
+        self._tasks = Tasks(
+            Kinds((*builtin_kinds(), *installed_kinds())),
+            partial(ModelBench, shop),
+            shop.abilities,
+            settings.task_bounds,
+            model=model.name,
+            instance=instance,
+        )
         self._runs = Runs(self._store, lanes, hub, self._engine, prompter, instance)
         residencies = Residencies(hub)
         self._contexts = Contexts(lanes, hub, self._engine, prompter, residencies)
@@ -117,6 +135,7 @@ class App:
             limits=_limits(settings, context),
             threads=threads,
             listening=listening,
+            tasks=TaskCommands(self._tasks),
         )
         self.bounds = settings.bounds
         self._door = WebSocketDoor(service, self.bounds, hello_required=self._gate.required)
@@ -140,17 +159,20 @@ class App:
         await self._engine.start()
 
     def close(self) -> None:
-        """Accept no run any more; those there are go on."""
+        """Accept no run and no task any more; those there are go on."""
         self._runs.close()
+        self._tasks.close()
 
     async def idle(self) -> None:
-        """Return when no run is left."""
+        """Return when no run and no task is left."""
         await self._runs.idle()
+        await self._tasks.idle()
 
     async def part(self, pause: float) -> None:
-        """Interrupt the runs that are left, and tell every client, once it has heard the ends of its runs, that the
-        server goes away; so many seconds between one batch of clients and the next."""
+        """End the runs and tasks that are left, and tell every client, once it has heard of that, that the server goes
+        away; so many seconds between one batch of clients and the next."""
         await self._runs.interrupt()
+        await self._tasks.stop()
         self._http.close_all(CloseCode.SHUTDOWN, "The server shuts down. Ask again in a moment.")
         await self._door.close_all(CloseCode.SHUTDOWN, "The server shuts down. Connect again in a moment.", pause)
 
@@ -166,6 +188,7 @@ class App:
         await self._findings.stop()
         await self._watching.stop()
         await self._contexts.stop()
+        await self._tasks.stop()
         await self._runs.stop()
         await self._engine.stop()
         await self._grammars.stop()

@@ -143,6 +143,10 @@ def serve(
     jwt_algorithms: options.JwtAlgorithms = "HS256,RS256,ES256",
     jwt_leeway: options.JwtLeeway = 30.0,
     shares: options.Shares = 256,
+    task_results: options.TaskResults = 600.0,
+    tasks_kept: options.TasksKept = 10_000,
+    task_result_bytes: options.TaskResultBytes = "256MiB",
+    tasks_per_principal: options.TasksPerPrincipal = 256,
     log_level: options.LogLevel = "info",
     log_format: options.LogFormatName = "text",
 ) -> None:
@@ -208,6 +212,10 @@ def serve(
             jwt_algorithms=names_of("--jwt-algorithms", jwt_algorithms, ALGORITHMS),
             jwt_leeway=jwt_leeway,
             shares=shares,
+            task_results=task_results,
+            tasks_kept=tasks_kept,
+            task_result_bytes=byte_size("--task-result-bytes", task_result_bytes),
+            tasks_per_principal=tasks_per_principal,
         )
         _serve(settings)
     except LivethreadError as error:

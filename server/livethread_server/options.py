@@ -213,3 +213,13 @@ JwtLeeway = Annotated[
 Shares = Annotated[
     int, _option("shares", min=1, max=100_000, help="People and open invites that one thread may be shared with.")
 ]
+TaskResults = Annotated[
+    float, _option("task-results", min=0, max=1e9, help="Seconds that a finished task can still be asked for.")
+]
+TasksKept = Annotated[int, _option("tasks-kept", min=0, max=10_000_000, help="Finished tasks that stay at most.")]
+TaskResultBytes = Annotated[
+    str, _option("task-result-bytes", help="Bytes that they may have; a larger result is refused.")
+]
+TasksPerPrincipal = Annotated[
+    int, _option("tasks-per-principal", min=1, max=1_000_000, help="Unfinished tasks of one principal.")
+]

@@ -15,6 +15,7 @@ from livethread import messages as wire
 from livethread.errors import CommandError, ErrorCode
 from livethread.messages import Command, Generate, Hello, HelloOk, Limits, MutateOk
 from livethread.model import Principal
+from livethread.tasks import TaskCancelOk
 from livethread_server.acceptance import Acceptance, Answer
 from livethread_server.auth.gate import Gate
 from livethread_server.contexts import Contexts
@@ -31,6 +32,7 @@ from livethread_server.session import Session
 from livethread_server.sharing import Sharing
 from livethread_server.stamps import now
 from livethread_server.store.base import Store
+from livethread_server.task_commands import TaskCommands
 from livethread_server.thread_commands import ThreadCommands
 from livethread_server.threads import Residencies
 
@@ -59,6 +61,7 @@ class Service:
         limits: Limits,
         threads: ThreadCommands,
         listening: Listening,
+        tasks: TaskCommands,
     ) -> None:
         self._store = store
         self._lanes = lanes
@@ -71,6 +74,7 @@ class Service:
         self._identity = identity
         self._limits = limits
         self._listening = listening
+        self._tasks = tasks
         self._handlers: dict[type[Command], Handler] = {
             wire.ThreadCreate: threads.create,
             wire.ThreadGet: threads.get,
@@ -90,6 +94,10 @@ class Service:
             wire.Evict: contexts.evict,
             wire.Cancel: self._cancel,
             wire.Runs: self._list_runs,
+            wire.TaskCreate: tasks.create,
+            wire.TaskGet: tasks.get,
+            wire.TaskList: tasks.list,
+            wire.TaskCancel: tasks.cancel,
         }
 
     @property
@@ -186,6 +194,10 @@ class Service:
         lane = self._lanes.peek(run.record.run.thread)
         may = lane is not None and suffices(lane.role(session.principal.id), "participant")
         return self._end(command.run) if may else None
+
+    def cancel_task(self, session: Session, command: wire.TaskCancel) -> TaskCancelOk | None:
+        """End a task without waiting for anything; None where there is none, or none yet."""
+        return self._tasks.cancel_now(session, command)
 
     def _end(self, run: str) -> wire.CancelOk | None:
         """End a run soon; None where it has ended."""

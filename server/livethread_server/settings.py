@@ -17,6 +17,7 @@ from livethread.errors import LivethreadError
 from livethread.model import MESSAGE_BYTES
 from livethread_server.bounds import Bounds
 from livethread_server.engine.wire import Layout
+from livethread_server.tasks.bounds import TaskBounds
 
 OnRestart = Literal["resume", "keep"]
 
@@ -95,6 +96,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     jwt_algorithms: tuple[str, ...]
     jwt_leeway: float
     shares: int
+    task_results: float
+    tasks_kept: int
+    task_result_bytes: int
+    tasks_per_principal: int
 
     @property
     def address(self) -> str:
@@ -133,6 +138,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """How much may be asked of sockets and sessions."""
         names = (name for name in Bounds.__struct_fields__ if name in self.__struct_fields__)
         return Bounds(**{name: getattr(self, name) for name in names})
+
+    @property
+    def task_bounds(self) -> TaskBounds:
+        """How many tasks there may be, and how long they stay."""
+        return TaskBounds(**{name: getattr(self, name) for name in TaskBounds.__struct_fields__})
 
     def check(self) -> None:
         """`SettingsError` where settings do not fit together."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import llama_cpp
+from msgspec import Struct
 
 from livethread_server.models import ModelError
 
@@ -35,12 +36,21 @@ _CONTROL = 1 | 8  # llama.h: LLAMA_TOKEN_ATTR_UNKNOWN, _CONTROL; both are text u
 _SPECIAL = _CONTROL | 16  # _USER_DEFINED tokens are found in every text
 
 
+class Infill(Struct, frozen=True):
+    """The tokens in front of what stands ``before`` a place to fill, of what stands ``behind`` it, and of the place."""
+
+    before: int
+    behind: int
+    between: int
+
+
 class Vocabulary:
     """A vocabulary-only model. Thread-safe but for `close`, after which nothing may be called.
 
     ``size`` counts tokens, ``trained_context`` is the training length in tokens (0 where the model does not
     say), ``bos`` and ``eos`` are token ids or None, ``add_bos`` tells whether a prompt begins with ``bos``.
-    ``controls`` are the texts that are control tokens where specials are parsed.
+    ``controls`` are the texts that are control tokens where specials are parsed, ``ends`` the tokens that end a
+    generation, ``infill`` those around what stands before and behind a place to fill, None where there are none.
     """
 
     def __init__(self, model: Any, chat_template: str | None) -> None:
@@ -53,6 +63,9 @@ class Vocabulary:
         self.add_bos = self.bos is not None and bool(llama_cpp.llama_vocab_get_add_bos(self._vocab))
         attributes = [llama_cpp.llama_vocab_get_attr(self._vocab, token) for token in range(self.size)]
         self._specials = frozenset(token for token, bits in enumerate(attributes) if bits & _SPECIAL)
+        tokens = range(self.size)
+        self.ends = tuple(token for token in tokens if llama_cpp.llama_vocab_is_eog(self._vocab, token))
+        self.infill = self._infill()
         self.controls = tuple(
             sorted({self.text([token], special=True) for token in self._specials if attributes[token] & _CONTROL})
         )
@@ -107,9 +120,19 @@ class Vocabulary:
         """The joined pieces of ``tokens`` (llama.h: llama_token_to_piece); ``special`` shows control ones."""
         return b"".join(self._piece(token, special) for token in tokens).decode("utf-8", "replace")
 
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes of a token of the vocabulary; none for a control token unless ``special`` shows it."""
+        return self._piece(token, special)
+
     def close(self) -> None:
         """Free the model. Nothing may be called afterwards, nor be running now."""
         llama_cpp.llama_model_free(self._model)
+
+    def _infill(self) -> Infill | None:
+        """llama.h: llama_vocab_fim_pre, _suf and _mid."""
+        found = (llama_cpp.llama_vocab_fim_pre, llama_cpp.llama_vocab_fim_suf, llama_cpp.llama_vocab_fim_mid)
+        before, behind, between = (self._token_or_none(token(self._vocab)) for token in found)
+        return None if before is None or behind is None or between is None else Infill(before, behind, between)
 
     def _token_or_none(self, token: int) -> int | None:
         return token if 0 <= token < self.size else None  # llama.h: LLAMA_TOKEN_NULL is -1

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 from livethread.codec import CODECS, SUBPROTOCOL_JSON, Codec, Frame, bytes_of
 from livethread.connection import ServerConnection
 from livethread.errors import CloseCode, CommandError, ErrorCode, FrameError
-from livethread.messages import Cancel, Command, Empty, Hello, Ping
+from livethread.messages import Cancel, Command, Empty, Hello, Ping, TaskCancel
 from livethread_server.bounds import Bounds
 from livethread_server.bucket import Bucket
 from livethread_server.logs import bound
@@ -230,6 +230,8 @@ class _Conversation:
             self._reply(command, Empty())
         elif isinstance(command, Cancel) and (ok := service.cancel(self._session, command)):
             self._reply(command, ok)
+        elif isinstance(command, TaskCancel) and (ended := service.cancel_task(self._session, command)):
+            self._reply(command, ended)
         elif self._ordering.full(size):
             self._refuse(command, _too_many(self._door.bounds))
         else:

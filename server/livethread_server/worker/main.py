@@ -13,7 +13,8 @@ import signal
 import sys
 import threading
 
-from livethread_server.engine.wire import Configure, Failed, Ready, unpack_down
+from livethread_server.engine.packing import unpack_down
+from livethread_server.engine.wire import Configure, Failed, Ready
 from livethread_server.worker import canary, llama
 from livethread_server.worker.layout import choose
 from livethread_server.worker.loop import Loop

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from livethread_server.engine.wire import Configure, Failed, Ready, pack, unpack_up
+from livethread_server.engine.packing import pack, unpack_up
+from livethread_server.engine.wire import Configure, Failed, Ready
 
 COMMAND = [sys.executable, "-m", "livethread_server.worker.main"]
 

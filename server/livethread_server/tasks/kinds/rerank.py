@@ -1,0 +1,27 @@
+"""Documents in the order of how well they answer a query."""
+
+from __future__ import annotations
+
+from livethread.model import Usage
+from livethread.tasks import Ranked, RerankInput, RerankResult
+from livethread_server.tasks.kind import Abilities, Bench
+
+
+class Rerank:
+    """``rerank``."""
+
+    name = "rerank"
+    summary = "Order documents by how well they answer a query."
+    Input = RerankInput
+    Result = RerankResult
+
+    def refusal(self, abilities: Abilities) -> str | None:
+        if abilities.ranks:
+            return None
+        return f"The model {abilities.model} is not a reranker: it has no head that scores. Serve one that has."
+
+    async def run(self, asked: RerankInput, bench: Bench) -> RerankResult:
+        pairs = [await bench.pair(asked.query, document) for document in asked.documents]
+        found = [Ranked(vector.index, vector.rows[0][0]) async for vector in bench.embed(pairs, "rank")]
+        found.sort(key=lambda ranked: (-ranked.relevance_score, ranked.index))
+        return RerankResult(tuple(found[: asked.top_n]), Usage(sum(map(len, pairs)), 0, 0))
