@@ -149,5 +149,6 @@ def settings(**fields: Any) -> Settings:
         "tasks_kept": 10_000,
         "task_result_bytes": 256 << 20,
         "tasks_per_principal": 256,
+        "openai_any_model": False,
     }
     return Settings(**(plain | fields))

@@ -35,7 +35,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     a success holds (None: nothing), ``status`` its status, ``more_statuses`` others that are no refusals.
     ``media_type`` is what a success is. ``streams`` names the type of the data of server-sent events, where it can
     answer with those. ``headers`` are those of requests that it heeds, ``tells`` those of its answers. ``errors`` are
-    the codes that it may refuse with, beside those of `usual_errors`.
+    the codes that it may refuse with, beside those of `usual_errors`. Where it is ``free`` the path's parameters are
+    no ids but any text, and the last one may have slashes.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     tells: Sequence[Header] = ()
     errors: Sequence[ErrorCode] = ()
     guarded: bool = True
+    free: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:

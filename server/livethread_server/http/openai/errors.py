@@ -17,8 +17,8 @@ from livethread.errors import CommandError, ErrorCode
 from livethread.replies import ErrorBody
 from livethread.tasks import Task
 from livethread_server.http.openai.answers import ErrorAnswer, ErrorObject
-from livethread_server.http.problem import RETRY_SECONDS
 from livethread_server.http.problem import STATUS as OURS
+from livethread_server.http.problem import StatusError, refusal
 
 STATUS: Mapping[ErrorCode, int] = MappingProxyType(
     {**OURS, ErrorCode.CONTEXT_OVERFLOW: 400, ErrorCode.UNSUPPORTED: 400, ErrorCode.VERSION_CONFLICT: 400}
@@ -49,10 +49,6 @@ CODES: Mapping[ErrorCode, str] = MappingProxyType(
 """OpenAI's codes where programs look for them; all others are ours."""
 
 
-class TaskEnded(Exception):  # noqa: N818 - the name says what happened
-    """A task was stopped from elsewhere before it was done; nobody should ask for the same again by itself."""
-
-
 def model_not_found(model: str, served: str) -> CommandError:
     """A model that is not served here."""
     return CommandError(
@@ -64,18 +60,23 @@ def model_not_found(model: str, served: str) -> CommandError:
     )
 
 
-def failure(task: Task) -> CommandError | TaskEnded:
+def failure(task: Task) -> CommandError:
     """Why a task has no result."""
     if task.error is not None:
         return CommandError(ErrorCode(task.error.code), task.error.message, **task.error.details)
     why = "took longer than it was given" if task.reason == "timeout" else "was cancelled"
-    return TaskEnded(f"The task {task.id} {why} before it was done. Ask again if you still want it.")
+    ended = StatusError(
+        503,
+        ErrorCode.MODEL_UNAVAILABLE,
+        f"The task {task.id} {why} before it was done. Ask again if you still want it.",
+        openai="cancelled",
+    )
+    ended.headers = {"x-should-retry": "false"}  # or the client would begin the same again by itself
+    return ended
 
 
-def error_object(error: CommandError | TaskEnded) -> ErrorObject:
+def error_object(error: CommandError) -> ErrorObject:
     """What OpenAI's clients show of an error."""
-    if isinstance(error, TaskEnded):
-        return ErrorObject(message=str(error), type=UNAVAILABLE, param=None, code="cancelled")
     details = ErrorBody.of(error).details
     too_long = error.code is ErrorCode.CONTEXT_OVERFLOW
     return ErrorObject(
@@ -88,21 +89,15 @@ def error_object(error: CommandError | TaskEnded) -> ErrorObject:
     )
 
 
-def error_bytes(error: CommandError | TaskEnded) -> bytes:
+def error_bytes(error: CommandError) -> bytes:
     """An error as JSON."""
     return msgspec.json.encode(ErrorAnswer(error_object(error)))
 
 
-def error_answer(error: CommandError | TaskEnded) -> Response:
+def error_answer(error: CommandError) -> Response:
     """The answer that says no."""
-    headers = {}
-    if isinstance(error, TaskEnded):
-        status = 503
-        headers["x-should-retry"] = "false"
-    else:
-        status = STATUS[error.code]
-        if error.code is ErrorCode.UNAUTHORIZED:
-            headers["www-authenticate"] = "Bearer"  # RFC 6750, 3
-        if error.retryable:
-            headers["retry-after"] = str(RETRY_SECONDS)
+    answer = refusal(error)
+    own = isinstance(error, StatusError)
+    headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+    status = answer.status_code if own else STATUS[error.code]
     return Response(error_bytes(error), status, headers, media_type="application/json")

@@ -1,24 +1,23 @@
-"""Answers as server-sent events (WHATWG HTML, 9.2), in the way of OpenAI: only data, and ``[DONE]`` at the end.
+"""Answers as server-sent events in the way of OpenAI: nothing but data, an ``error`` among it, ``[DONE]`` at the end.
 
 It must never know what is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from livethread.errors import CommandError
+from livethread_server.http.call import Call
 from livethread_server.http.openai.errand import Errand, Heard
-from livethread_server.http.openai.errors import TaskEnded, error_answer, error_bytes
+from livethread_server.http.openai.errors import error_bytes
+from livethread_server.http.sse import EventStream, Parts, event
 
-DONE = b"data: [DONE]\n\n"
-BEAT = b":\n\n"
-"""A comment, which every reader skips."""
+DONE = event("[DONE]")
 
 
 class Telling(Protocol):
@@ -34,51 +33,32 @@ class Telling(Protocol):
         """What comes last."""
 
 
-class EventStream(Response):
-    """Tells what an errand's tasks say while they say it. What fails before anything was said is answered with a status
-    of its own, what fails later with an ``error`` as the last data.
+class ErrandStream(EventStream):
+    """Tells what an errand's tasks say while they say it, and closes the errand."""
 
-    A client that reads slowly is waited for by nobody: what was said meanwhile comes in one piece.
-    """
-
-    def __init__(self, errand: Errand, telling: Telling, headers: Mapping[str, str]) -> None:
-        super().__init__(None, 200, {**headers, "cache-control": "no-store"}, media_type="text/event-stream")
-        del self.headers["content-length"]
+    def __init__(self, errand: Errand, telling: Telling, call: Call, headers: dict[str, str]) -> None:
+        # A "retry" that comes alone would be an event without data to OpenAI's Python client.
+        super().__init__(
+            _parts(errand, telling), call.connection, headers, beat=call.beat, on_error=_error, opening=b""
+        )
         self._errand = errand
-        self._telling = telling
-        self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, as long as anybody reads."""
-        async with self._errand:
-            try:
-                await self._tell(send)
-            except (CommandError, TaskEnded) as error:
-                if not self._begun:
-                    await error_answer(error)(scope, receive, send)
-                    return
-                await _send(send, event(error_bytes(error)), more=False)
-
-    async def _tell(self, send: Send) -> None:
-        async with aclosing(self._errand.heard()) as news:
-            async for heard in news:
-                pieces = b"".join(map(event, self._telling.pieces(heard))) if heard else BEAT
-                await self._send(send, pieces)
-        last = b"".join(map(event, self._telling.end(await self._errand.results())))
-        await self._send(send, last + DONE, more=False)
-
-    async def _send(self, send: Send, data: bytes, *, more: bool = True) -> None:
-        if not self._begun:
-            self._begun = True
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            data = b"".join(map(event, self._telling.begin())) + data
-        await _send(send, data, more=more)
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._errand.close()
 
 
-async def _send(send: Send, data: bytes, *, more: bool) -> None:
-    await send({"type": "http.response.body", "body": data, "more_body": more})
+async def _parts(errand: Errand, telling: Telling) -> Parts:
+    first = b"".join(map(event, telling.begin()))
+    async with aclosing(errand.heard()) as news:
+        async for heard in news:
+            yield first + b"".join(map(event, telling.pieces(heard)))
+            first = b""
+    yield first + b"".join(map(event, telling.end(await errand.results()))) + DONE
 
 
-def event(data: bytes) -> bytes:
-    """JSON of one line as an event."""
-    return b"data: %b\n\n" % data
+def _error(error: CommandError) -> bytes:
+    return event(error_bytes(error))

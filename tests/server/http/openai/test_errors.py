@@ -11,10 +11,10 @@ from livethread.errors import CommandError, ErrorCode
 from livethread.model import Principal
 from livethread.replies import ErrorBody
 from livethread.tasks import Task
-from livethread_server.http.openai.errors import TaskEnded, error_answer, failure, model_not_found
+from livethread_server.http.openai.errors import error_answer, failure, model_not_found
 
 
-def answered(error: CommandError | TaskEnded) -> tuple[int, dict[str, Any], dict[str, str]]:
+def answered(error: CommandError) -> tuple[int, dict[str, Any], dict[str, str]]:
     answer = error_answer(error)
     return answer.status_code, json.loads(bytes(answer.body))["error"], dict(answer.headers)
 
