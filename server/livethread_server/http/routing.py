@@ -36,7 +36,10 @@ def routes(operations: Iterable[Operation], door: HttpDoor, refuse: Refuse = ref
     shapes: dict[str, list[Operation]] = {}
     for operation in operations:
         shapes.setdefault(operation.shape, []).append(operation)
-    return [Route(_numbered(shape), Resource(found, door, refuse)) for shape, found in shapes.items()]
+    return [
+        Route(_numbered(shape, free=any(one.free for one in found)), Resource(found, door, refuse))
+        for shape, found in shapes.items()
+    ]
 
 
 def nothing_else(prefix: str, door: HttpDoor, refuse: Refuse = refusal) -> BaseRoute:
@@ -120,11 +123,12 @@ class _Endpoint:
             raise bad_request("If-Match", "This request cannot insist on a version. Leave If-Match out.")
         if operation.guarded:
             await self._door.let_in(session, request)
+        values = tuple(request.path_params[f"p{index}"] for index in range(len(self._names)))
         call = Call(
             request=request,
             session=session,
             connection=connection,
-            path=path_ids(self._names, tuple(request.path_params[f"p{index}"] for index in range(len(self._names)))),
+            path=dict(zip(self._names, values, strict=True)) if operation.free else path_ids(self._names, values),
             query=self._query.read(request.scope["query_string"]),
             body=None if operation.body is None else await read_body(request, operation.body, bounds.body_bytes),
             beat=bounds.ping_seconds,
@@ -133,10 +137,12 @@ class _Endpoint:
         return await operation.handler(call)
 
 
-def _numbered(shape: str) -> str:
-    """A shape as starlette writes paths: its parameters are ``p0``, ``p1`` and so on."""
+def _numbered(shape: str, *, free: bool) -> str:
+    """A shape as starlette writes paths: its parameters are ``p0``, ``p1`` and so on. At the end of a ``free`` one
+    stands any path."""
     numbers = count()
-    return "".join(part if part != "{}" else f"{{p{next(numbers)}}}" for part in _parts(shape))
+    path = "".join(part if part != "{}" else f"{{p{next(numbers)}}}" for part in _parts(shape))
+    return path[:-1] + ":path}" if free and path.endswith("}") else path
 
 
 def _parts(shape: str) -> Iterable[str]:
