@@ -330,7 +330,7 @@ async def test_more_tasks_than_one_may_have_are_refused(vocabulary: Vocabulary, 
 
 
 async def test_a_request_with_a_known_key_is_not_done_twice(house: House) -> None:
-    async with asking(house, **{"idempotency-key": "k"}) as client:
+    async with asking(house, None, **{"idempotency-key": "k"}) as client:
         first = await answer_of(house, client, "/chat/completions", CHAT, "Hello")
         again = await client.post("/chat/completions", json=CHAT)
     assert again.json()["id"] == first.json()["id"]
