@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
-from tests.gemma import gemma_in
 from tests.serving import ServerProcess
 
 # OpenMP's waiting OS threads spin; with several engines on few cores they would eat each other's time.
@@ -25,7 +24,7 @@ def model_path() -> Path:
 @pytest.fixture(scope="session")
 def gemma_path() -> Path:
     """A real model whose memory cannot be cut, fetched into the user's models folder where it is missing."""
-    return gemma_in(default_models_dir())
+    return locate("gemma-3-270m", default_models_dir()).path
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ from livethread_server.engine.wire import (
     Delta,
     Finished,
     Ingest,
+    Logprob,
     Moved,
     Output,
     Pooling,
@@ -182,8 +183,8 @@ class FakeEngine:
     def progress(self, run: str, processed: int, total: int) -> None:
         self._put(run, progress=Progress(0, processed, total))
 
-    def say(self, run: str, text: str, tokens: tuple[int, ...]) -> None:
-        self._put(run, delta=Delta(tokens, text))
+    def say(self, run: str, text: str, tokens: tuple[int, ...], logprobs: tuple[Logprob, ...] = ()) -> None:
+        self._put(run, delta=Delta(tokens, text, logprobs))
 
     def finish(self, run: str, reason: Reason = "stop", error: str | None = None) -> None:
         moment = time.monotonic()
@@ -205,7 +206,7 @@ class Guest:
         self._service = service
         self._ids = itertools.count(1)
 
-    async def ask(self, kind: type[Command], **fields: Any) -> Any:
+    async def ask(self, kind: type[Command], /, **fields: Any) -> Any:
         """Carry a command out; its ``Ok``, or the `CommandError`. ``thread`` may be left out: it is ``t``."""
         if "thread" not in fields and issubclass(kind, wire.ThreadCommand):
             fields["thread"] = "t"

@@ -60,6 +60,8 @@ DOORS = {
     "websockets": {"session", "sockets"},
     "jwt": {"auth/jwt", "auth/keys"},
     "cryptography": {"auth/keys"},
+    "huggingface_hub": {"sources/hub"},
+    "httpx2": {"sources/hub"},
 }
 """Which modules, or folders of modules, may import a library."""
 
@@ -206,6 +208,23 @@ def test_the_terminal_client_knows_only_the_client() -> None:
 def test_every_library_has_one_door(library: str) -> None:
     users = {short(module) for module in FILES if library in libraries(module)}
     assert not {user for user in users if not any(f"{user}/".startswith(f"{door}/") for door in DOORS[library])}
+
+
+def test_the_sources_of_models_know_neither_folders_nor_catalogue() -> None:
+    allowed = {"meter", "model_errors"}
+    for module in SERVER:
+        if within(module, "livethread_server.sources"):
+            ours = {short(one) for one in IMPORTS[module] if within(one, "livethread_server")}
+            assert {one for one in ours if not one.startswith("sources")} <= allowed, module
+
+
+def test_what_the_hub_needs_is_imported_when_a_file_is_fetched() -> None:
+    whole = ast.parse(FILES["livethread_server.sources.hub"].read_text())
+    functions = [node for node in ast.walk(whole) if isinstance(node, ast.FunctionDef)]
+    late = {one for function in functions for one in ast.walk(function) if isinstance(one, ast.ImportFrom)}
+    typing = {one for node in whole.body if isinstance(node, ast.If) for one in ast.walk(node)}
+    at_once = [one for one in ast.walk(whole) if isinstance(one, ast.ImportFrom) and one not in late | typing]
+    assert not [one.module for one in at_once if str(one.module).startswith(("huggingface_hub", "httpx2"))]
 
 
 def test_uvicorn_is_known_to_the_cli_its_server_and_the_room_of_its_protocols() -> None:

@@ -48,7 +48,7 @@ def check(command: Command) -> None:
         _check_content("text", command.text)
     if isinstance(command, ThreadCreate):
         for index, draft in enumerate(command.messages):
-            _check_draft(f"messages[{index}]", draft)
+            check_draft(f"messages[{index}]", draft)
     if isinstance(command, ThreadCreate | ThreadUpdate):
         _check_metadata("metadata", command.metadata)
     if isinstance(command, ThreadCreate | ThreadUpdate | Generate) and isinstance(command.sampling, Sampling):
@@ -66,12 +66,13 @@ def check_sampling_names(sampling: Any) -> None:
 def _check_ops(ops: Iterable[Op]) -> None:
     for index, op in enumerate(ops):
         if isinstance(op, Append | Insert):
-            _check_draft(f"ops[{index}].message", op.message)
+            check_draft(f"ops[{index}].message", op.message)
         elif isinstance(op, Edit):
             _check_content(f"ops[{index}].content", op.content)
 
 
-def _check_draft(name: str, draft: Draft) -> None:
+def check_draft(name: str, draft: Draft) -> None:
+    """Refuse a message that is too large, or whose metadata are no plain JSON, naming the field."""
     _check_content(f"{name}.content", draft.content)
     _check_metadata(f"{name}.metadata", draft.metadata)
 

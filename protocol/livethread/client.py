@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 from weakref import WeakValueDictionary
 
+import msgspec
 from msgspec import Struct
 
 from livethread.backoff import Backoff
@@ -37,6 +38,9 @@ from livethread.messages import (
     Runs,
     RunsOk,
     Subscribe,
+    TaskCreate,
+    TaskEvent,
+    TaskUpdated,
     ThreadChanged,
     ThreadCommand,
     ThreadCreate,
@@ -50,6 +54,7 @@ from livethread.messages import (
 from livethread.model import Run, Thread
 from livethread.session import OpenSession, open_session
 from livethread.states import ClientState
+from livethread.task_stream import TaskStream
 from livethread.thread_list import ThreadTable
 
 GOODBYE_SECONDS = 2.0
@@ -110,6 +115,7 @@ class Client:
         self._threads: WeakValueDictionary[str, ClientThread] = WeakValueDictionary()
         self._attached: set[ClientThread] = set()
         self._tables: set[ThreadTable] = set()
+        self._streams: dict[str, TaskStream] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -171,6 +177,14 @@ class Client:
         """The runs of all threads: unfinished ones first."""
         return (await self.call(Runs(id=0), RunsOk)).runs
 
+    def task(
+        self, kind: str, asked: Struct | dict[str, Any], *, timeout_ms: int | None = None, task: str | None = None
+    ) -> TaskStream:
+        """A stateless task of a kind, such as ``chat-completion``, with an input of `livethread.tasks`. It is begun
+        when it is first iterated over or awaited."""
+        plain = msgspec.to_builtins(asked, str_keys=True)
+        return TaskStream(self, TaskCreate(id=0, kind=kind, input=plain, timeout_ms=timeout_ms, task=task))
+
     async def ping(self) -> None:
         """Come back when the server has answered."""
         await self.call(Ping(id=0), Empty)
@@ -189,6 +203,8 @@ class Client:
         """Cancel the runs whose streams were being read, and end the connection. Safe to call again."""
         for thread in tuple(self._attached):
             thread.abandon()
+        for stream in tuple(self._streams.values()):
+            stream.abandon()
         if self._tasks and self._lifeline.connected:
             await asyncio.wait(self._tasks, timeout=GOODBYE_SECONDS)
         await self._lifeline.close()
@@ -213,6 +229,14 @@ class Client:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def follow(self, stream: TaskStream) -> None:
+        """Pass on to it what is told of its task."""
+        self._streams[stream.id] = stream
+
+    def unfollow(self, stream: TaskStream) -> None:
+        """It wants nothing any more."""
+        self._streams.pop(stream.id, None)
+
     # What the lifeline tells this client, in the order of the connection
 
     def returning(self) -> Iterable[Command]:
@@ -223,9 +247,15 @@ class Client:
             table.miss()
         for thread in tuple(self._attached):
             yield from thread.returning()
+        for stream in tuple(self._streams.values()):
+            if (command := stream.returning()) is not None:
+                yield command
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Event | TaskEvent) -> None:
         """Pass an event on to those it is for."""
+        if isinstance(event, TaskEvent):
+            self._take_of_task(event)
+            return
         if isinstance(event, ThreadCreated | ThreadChanged | ThreadGone):
             for table in self._tables:
                 table.take(event)
@@ -235,6 +265,11 @@ class Client:
             thread.take(event)
             self._note(thread)
 
+    def _take_of_task(self, event: TaskEvent) -> None:
+        task = event.task.id if isinstance(event, TaskUpdated) else getattr(event, "task", "")
+        if stream := self._streams.get(task):
+            stream.take(event)
+
     def settle(self, command: Command, outcome: Outcome) -> None:
         """Tell a thread of what was answered, before any event behind the answer."""
         if isinstance(command, ThreadCommand) and (thread := self._threads.get(command.thread)):
@@ -242,6 +277,15 @@ class Client:
                 raise ConnectionClosed(CloseCode.RATE, str(outcome))  # come back when the server has room
             thread.settle(command, outcome)
             self._note(thread)
+        if isinstance(command, TaskCreate) and isinstance(outcome, CommandError):
+            self._settle_task(command, outcome)
+
+    def _settle_task(self, command: TaskCreate, refused: CommandError) -> None:
+        stream = self._streams.get(command.task or "")
+        if stream is not None and stream.accepted:  # it was, before the session was cut
+            if refused.retryable:
+                raise ConnectionClosed(CloseCode.RATE, str(refused))
+            stream.fail(refused)
 
     def lose(self, error: ConnectionClosed) -> None:
         """Nothing more comes."""
@@ -249,6 +293,8 @@ class Client:
             thread.lose(error)
         for table in self._tables:
             table.end(error)
+        for stream in self._streams.values():
+            stream.fail(error)
         self._attached.clear()
 
     def _note(self, thread: ClientThread) -> None:

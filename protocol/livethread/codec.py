@@ -16,7 +16,7 @@ from livethread.checks import Unfit, check, check_sampling_names, foreign_words
 from livethread.errors import FrameError
 from livethread.errors import bad_request as bad_request
 from livethread.explain import explain
-from livethread.messages import COMMANDS, EVENTS, SUMMARIES, Command, Event, Reply
+from livethread.messages import COMMANDS, EVENTS, SUMMARIES, TASK_EVENTS, Command, Event, Reply, TaskEvent
 
 SUBPROTOCOL_JSON = "livethread.v1.json"
 SUBPROTOCOL_MSGPACK = "livethread.v1.msgpack"
@@ -116,8 +116,14 @@ def to_command(plain: Plain) -> Command:
     return command
 
 
+def to_task_event(plain: Plain) -> TaskEvent | None:
+    """Turn a map into a typed event of a task; None where it is of something else."""
+    kind = plain.get("type")
+    return convert(plain, TASK_EVENTS[kind]) if isinstance(kind, str) and kind in TASK_EVENTS else None
+
+
 def to_event(plain: Plain) -> Event | None:
-    """Turn a map into a typed event; None where this version does not know its type."""
+    """Turn a map into a typed event of a thread; None where this version does not know its type."""
     kind = plain.get("type")
     known = EVENTS if "seq" in plain else EVENTS | SUMMARIES
     return convert(plain, known[kind]) if isinstance(kind, str) and kind in known else None

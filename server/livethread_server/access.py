@@ -15,14 +15,19 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
-        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        # Text becomes elements of the page through its sanitiser, or not at all.
-        b"require-trusted-types-for 'script'; trusted-types dompurify",
-    ),
+_OWN_ONLY = (
+    b"default-src 'none'; script-src 'self'; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    b"frame-ancestors 'none'; "
+)
+POLICY = (
+    # Text becomes elements of the page through its sanitiser, or not at all.
+    _OWN_ONLY + b"style-src 'self'; img-src 'self'; require-trusted-types-for 'script'; trusted-types dompurify"
+)
+DOCS_POLICY = _OWN_ONLY + b"style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+"""The pages that describe the doors show nothing that strangers wrote; Swagger UI styles its elements by attributes."""
+DOCS = "/docs/"
+
+HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -45,7 +50,7 @@ class AccessControl:
             return
         refusal = self._refusal(scope)
         if scope["type"] == "http":
-            send = _with_security_headers(send)
+            send = _with_security_headers(send, DOCS_POLICY if scope["path"].startswith(DOCS) else POLICY)
         if refusal is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -75,10 +80,12 @@ def host_name(host: str) -> str:
     return host.partition(":")[0]
 
 
-def _with_security_headers(send: Send) -> Send:
+def _with_security_headers(send: Send, policy: bytes) -> Send:
+    headers = ((b"content-security-policy", policy), *HEADERS)
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *SECURITY_HEADERS]}
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
         await send(message)
 
     return sending

@@ -30,9 +30,11 @@ from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.wire import Configure
 from livethread_server.findings import Findings
 from livethread_server.gauges import Gauges
+from livethread_server.headcount import Headcount
 from livethread_server.history import HistoryBounds
 from livethread_server.http.api import api_operations, api_routes
 from livethread_server.http.cors import cross_origin
+from livethread_server.http.documents import document_routes
 from livethread_server.http.door import HttpDoor
 from livethread_server.http.openai.door import OpenAiDoor, openai_routes
 from livethread_server.http.openai.models import Card, Models
@@ -140,15 +142,17 @@ class App:
             tasks=TaskCommands(self._tasks),
         )
         self.bounds = settings.bounds
-        self._door = WebSocketDoor(service, self.bounds, hello_required=self._gate.required)
+        people = Headcount(self.bounds.sessions_per_principal)
+        self._door = WebSocketDoor(service, self.bounds, hello_required=self._gate.required, headcount=people)
         metrics = Metrics(Gauges(self._door, hub, self._runs, self._engine), version=version, instance=instance)
-        self._http = HttpDoor(service, self.bounds, instance)
+        self._http = HttpDoor(service, self.bounds, instance, people)
         operations = [*api_operations(self._http), metrics_operation(service, metrics)]
         models = Models(_card(model, vocabulary, context), shop.abilities, any_name=settings.openai_any_model)
         openai = OpenAiDoor(self._tasks, models, version).operations()
         hub.on_event = each((self._watching.heard, metrics.saw, journal.write))
         routes = [
             WebSocketRoute("/v1/ws", self._door.serve),
+            *document_routes(operations, version),
             *api_routes(operations, self._http),
             *openai_routes(openai, self._http),
             *http_routes(service, webclient_folder()),

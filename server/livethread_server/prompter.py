@@ -14,9 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from livethread.errors import CommandError, ErrorCode
-from livethread.model import Sampling, Thread
+from livethread.model import Sampling, Thread, TokenLogprob
 from livethread.tasks import ChatTurn
 from livethread_server.engine.grammar import GrammarCheck
+from livethread_server.engine.wire import Delta
+from livethread_server.logprobs import token_logprobs
 from livethread_server.overflow import Cuts, fit
 from livethread_server.prompt import Prompt, PromptRenderer, PromptTurn
 from livethread_server.sampling import MODEL_SAMPLING, check, resolve
@@ -148,6 +150,10 @@ class Prompter:
                 prompt_tokens=len(prompt.tokens),
                 context_tokens=self.context,
             )
+
+    def logprobs(self, delta: Delta) -> tuple[TokenLogprob, ...]:
+        """What is told of a delta's tokens where their logprobs were asked for."""
+        return token_logprobs(self._vocabulary, delta)
 
     def final_tokens(self, content: str, tokens: tuple[int, ...]) -> tuple[int, ...] | None:
         """The ids to splice for a generated ``content``: ``tokens``, and the ids of text that a stop string

@@ -23,6 +23,7 @@ from livethread_server.idempotency import answer_record, recall
 from livethread_server.lanes import Lane, Lanes
 from livethread_server.listening import Listening
 from livethread_server.live_run import LiveRun
+from livethread_server.lookups import Lookups, unknown_run
 from livethread_server.mutation import mutate
 from livethread_server.placement import busy, touches
 from livethread_server.prompter import Prompter
@@ -74,7 +75,9 @@ class Service:
         self._identity = identity
         self._limits = limits
         self._listening = listening
-        self._tasks = tasks
+        self._task_commands = tasks
+        self.tasks = tasks.tasks
+        self.lookups = Lookups(store, lanes, runs)
         self._handlers: dict[type[Command], Handler] = {
             wire.ThreadCreate: threads.create,
             wire.ThreadGet: threads.get,
@@ -180,7 +183,7 @@ class Service:
             # Asked for an unknown run too, so that one that may not be seen is answered as fast.
             role = await self._lanes.role(thread, session.principal)
             if record is None or role is None:
-                raise _unknown_run(command.run)
+                raise unknown_run(command.run)
             if not suffices(role, "participant"):
                 raise forbidden(thread, role, "participant")
             found = self._end(command.run) or wire.CancelOk(command.run, "finished")
@@ -197,7 +200,7 @@ class Service:
 
     def cancel_task(self, session: Session, command: wire.TaskCancel) -> TaskCancelOk | None:
         """End a task without waiting for anything; None where there is none, or none yet."""
-        return self._tasks.cancel_now(session, command)
+        return self._task_commands.cancel_now(session, command)
 
     def _end(self, run: str) -> wire.CancelOk | None:
         """End a run soon; None where it has ended."""
@@ -225,10 +228,3 @@ def _in_the_way(lane: Lane, command: wire.Mutate, by: Principal) -> Sequence[Liv
     if command.if_busy == "reject":
         raise busy([run.id for run in lane.runs])
     return tuple(lane.runs)
-
-
-def _unknown_run(run: str) -> CommandError:
-    """The same answer for a run that is not there and one that may not be seen."""
-    return CommandError(
-        ErrorCode.NOT_FOUND, f"There is no run {run!r}. Use the id that generate answered.", field="run", run=run
-    )

@@ -6,7 +6,6 @@ It must never know how a task is carried out.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 
 from livethread import messages as wire
@@ -53,7 +52,7 @@ class TaskCommands:
     async def get(self, session: Session, command: wire.TaskGet, answer: Answer) -> None:
         live = await self.tasks.get(session.principal, command.task)
         if command.wait_ms:
-            await waited(live, command.wait_ms)
+            await live.ended_within(command.wait_ms)
         if not _fits(live):
             raise _too_large(live)
         answer(TaskOk(live.shown()))
@@ -84,13 +83,6 @@ class TaskCommands:
             if session.ended or outbox.closed is not None:
                 return
             outbox.offer(outbox.codec.encode(event))
-
-
-async def waited(live: LiveTask, wait_ms: int) -> None:
-    """Return once the task is over, or after so many milliseconds."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(wait_ms / 1000):
-            await live.ended()
 
 
 def _fits(live: LiveTask) -> bool:

@@ -21,6 +21,10 @@ from livethread_server.session import Session
 T = TypeVar("T")
 
 
+def _everybody(session: Session) -> None:
+    """Whoever likes may stay."""
+
+
 class Call(Struct, frozen=True, kw_only=True):
     """``session`` is who asks, for this request alone: it ends once the answer is sent. ``path`` holds ids, ``query``
     and ``body`` are what the operation's types say.
@@ -33,10 +37,21 @@ class Call(Struct, frozen=True, kw_only=True):
     query: Any = None
     body: Any = None
     beat: float = BEAT_SECONDS
+    staying: Callable[[Session], None] = _everybody
+
+    def stay(self) -> None:
+        """To be called before anything is begun whose answer may take long. `CommandError` ``rate_limited`` where too
+        many such are open."""
+        self.staying(self.session)
 
     async def patiently(self, work: Coroutine[Any, Any, T]) -> T:
         """What comes of work that may take longer than a request usually may. It is cancelled, and `ClientDisconnect`
         raised, when the client goes: let it."""
+        try:
+            self.stay()
+        except CommandError:
+            work.close()
+            raise
         self.connection.lift()
         tasks: tuple[asyncio.Task[T], asyncio.Task[None]]
         tasks = asyncio.create_task(work), asyncio.create_task(gone(self.request.receive))
@@ -57,4 +72,5 @@ class Call(Struct, frozen=True, kw_only=True):
         on_error: Callable[[CommandError], bytes] = error_event,
     ) -> Response:
         """An answer of server-sent events; see `EventStream`."""
+        self.stay()
         return EventStream(parts, self.connection, headers, beat=self.beat, on_error=on_error)

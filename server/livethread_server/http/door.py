@@ -8,8 +8,9 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from livethread.codec import JsonCodec
-from livethread.errors import CloseCode
+from livethread.errors import CloseCode, CommandError, ErrorCode
 from livethread_server.bounds import Bounds
+from livethread_server.headcount import Headcount
 from livethread_server.outbox import Outbox
 from livethread_server.service import Service
 from livethread_server.session import Session
@@ -18,12 +19,13 @@ from livethread_server.session import Session
 class HttpDoor:
     """All requests under way. ``instance`` names this start of the server in every answer."""
 
-    def __init__(self, service: Service, bounds: Bounds, instance: str) -> None:
+    def __init__(self, service: Service, bounds: Bounds, instance: str, headcount: Headcount | None = None) -> None:
         self.service = service
         self.bounds = bounds
         self.instance = instance
         self._codec = JsonCodec()
         self._open: set[Session] = set()
+        self._staying = Headcount(bounds.sessions_per_principal) if headcount is None else headcount
 
     @property
     def sessions(self) -> int:
@@ -42,9 +44,19 @@ class HttpDoor:
         if self.service.gate.required:
             await self.service.gate.admit(session, _bearer(request))
 
+    def stay(self, session: Session) -> None:
+        """The request takes its time, so it counts as open. `CommandError` ``rate_limited`` where too much is."""
+        if not self._staying.enter(session):
+            raise CommandError(
+                ErrorCode.RATE_LIMITED,
+                f"You have {self._staying.most} sessions and requests that wait or stream open. Close one of them.",
+                sessions=self._staying.most,
+            )
+
     def leave(self, session: Session) -> None:
         """The request was answered, or its client has gone."""
         self._open.discard(session)
+        self._staying.leave(session)
         self.service.leave(session)
 
     def close_all(self, code: CloseCode, reason: str) -> None:

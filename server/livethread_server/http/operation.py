@@ -30,13 +30,14 @@ class Header(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """``path`` has its parameters in braces, as in OpenAPI and starlette; all of them are ids. ``query`` is a struct of
-    plain fields that forbids unknown ones, ``body`` any type; where none is sent, that counts as ``{}``. ``ok`` is what
-    a success holds (None: nothing), ``status`` its status, ``more_statuses`` others that are no refusals.
-    ``media_type`` is what a success is. ``streams`` names the type of the data of server-sent events, where it can
-    answer with those. ``headers`` are those of requests that it heeds, ``tells`` those of its answers. ``errors`` are
-    the codes that it may refuse with, beside those of `usual_errors`. Where it is ``free`` the path's parameters are
-    no ids but any text, and the last one may have slashes.
+    """``path`` has its parameters in braces, as in OpenAPI and starlette; all of them are ids. ``query`` is a struct
+    of plain fields that forbids unknown ones, ``body`` any type; where none is sent, that counts as ``{}``. ``ok``
+    is what a success holds (None: nothing), ``status`` its status, ``media_type`` its form. ``more_statuses`` are
+    others that are no refusals: 202 holds ``accepted``, 304 nothing, the rest ``ok``. ``streams`` are the types of
+    the data of server-sent events, where it can answer with those; `problem.Problem` may always be the last.
+    ``headers`` are those of requests that it heeds, ``tells`` those of its answers. ``errors`` are the codes that
+    it may refuse with, beside those of `usual_errors`. Where it is ``free`` the path's parameters are no ids but any
+    text, and the last one may have slashes.
     """
 
     id: str
@@ -51,7 +52,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     status: int = 200
     more_statuses: Sequence[int] = ()
     media_type: str = "application/json"
-    streams: Any = None
+    accepted: Any = None
+    streams: Sequence[Any] = ()
     headers: Sequence[Header] = ()
     tells: Sequence[Header] = ()
     errors: Sequence[ErrorCode] = ()

@@ -28,13 +28,13 @@ STATUS: Mapping[ErrorCode, int] = MappingProxyType(
         ErrorCode.EXISTS: 409,
         ErrorCode.VERSION_CONFLICT: 412,
         ErrorCode.BUSY: 409,
-        ErrorCode.QUEUE_FULL: 503,
+        ErrorCode.QUEUE_FULL: 429,
         ErrorCode.RATE_LIMITED: 429,
         ErrorCode.TOO_LARGE: 413,
         ErrorCode.CONTEXT_OVERFLOW: 422,
         ErrorCode.MODEL_LOADING: 503,
         ErrorCode.MODEL_UNAVAILABLE: 503,
-        ErrorCode.UNSUPPORTED: 501,
+        ErrorCode.UNSUPPORTED: 422,
         ErrorCode.INTERNAL: 500,
     }
 )

@@ -87,7 +87,7 @@ class Resource:
             sentence = f"There is nothing at {request.url.path[:200]!r}. The API is described in README and /docs."
             raise CommandError(ErrorCode.NOT_FOUND, sentence)
         endpoint = self._endpoints.get("GET" if request.method == "HEAD" else request.method)
-        if endpoint is None or (request.method == "HEAD" and endpoint.operation.streams is not None):
+        if endpoint is None or (request.method == "HEAD" and endpoint.operation.streams):
             sentence = f"{request.method} is not for this path. Use one of {self._allowed()}."
             refused = StatusError(405, ErrorCode.BAD_REQUEST, sentence)
             refused.headers = {"allow": self._allowed()}
@@ -96,7 +96,7 @@ class Resource:
 
     def _allowed(self) -> str:
         get = self._endpoints.get("GET")
-        head = ["HEAD"] if get is not None and get.operation.streams is None else []
+        head = ["HEAD"] if get is not None and not get.operation.streams else []
         return ", ".join([*self._endpoints, *head, "OPTIONS"])
 
 
@@ -126,6 +126,7 @@ class _Endpoint:
             query=self._query.read(request.scope["query_string"]),
             body=None if operation.body is None else await read_body(request, operation.body, bounds.body_bytes),
             beat=bounds.ping_seconds,
+            staying=self._door.stay,
         )
         return await operation.handler(call)
 

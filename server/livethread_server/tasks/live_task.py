@@ -6,6 +6,7 @@ It must never know how it is carried out, or who is told of it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal
@@ -94,6 +95,12 @@ class LiveTask:
         """The task once it is over."""
         await self._over.wait()
         return self.shown()
+
+    async def ended_within(self, milliseconds: int) -> None:
+        """Return once it is over, or after so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(milliseconds / 1000):
+                await self._over.wait()
 
     async def news(self) -> AsyncIterator[Said]:
         """The text of each choice from its beginning, as it comes; for a slow reader more of it at once. Ends with the

@@ -89,7 +89,7 @@ class Listener:
     def take(self) -> Iterator[Said]:
         """What is new since the last time, each choice's in one."""
         self.something.clear()
-        for choice, said in self._choices.items():
+        for choice, said in tuple(self._choices.items()):  # more may come while these are being used
             piece, start = self._places.get(choice, (0, 0))
             if piece < len(said.pieces):
                 to = len(said.tokens)

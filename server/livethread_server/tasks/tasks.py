@@ -181,6 +181,8 @@ class Tasks:
         given = input_of(kind, asked)
         if self._closing:
             raise _closing()
+        if task in (*self.kinds.names, "kinds"):  # over HTTP it could not be asked for
+            raise bad_request("task", f"{task!r} is the name of a kind of task. Use another task id.")
         refusal = kind.refusal(self.abilities())
         if refusal is not None:
             raise CommandError(ErrorCode.UNSUPPORTED, refusal, kind=name, model=self._model)

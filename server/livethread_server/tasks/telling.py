@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 from msgspec import UNSET
 
@@ -21,9 +21,9 @@ LOGPROBS_AT_ONCE = 64
 """Tokens with logprobs that one event holds at most, so that its frame stays well below the largest one."""
 
 
-async def told(live: LiveTask, result_bytes: float = math.inf) -> AsyncIterator[TaskEvent]:
-    """A task as it is, its text from the beginning on, how it changes, and how it ended: the last event, without a
-    result of more than ``result_bytes``."""
+async def told(live: LiveTask, result_bytes: float = math.inf) -> AsyncGenerator[TaskEvent, None]:
+    """A task as it is where it is not over, its text from the beginning on, how it changes, and how it ended: the last
+    event, without a result of more than ``result_bytes``."""
     loop = asyncio.get_running_loop()
     listener, changes, at = live.listen(), -1, 0.0
     timer: asyncio.TimerHandle | None = None

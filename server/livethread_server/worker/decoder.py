@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from livethread_server.worker.llama import Context, DecodeFailed, Logits, NoRoom
+from livethread_server.worker.logprobs import logprob
 from livethread_server.worker.sampling import NoToken
 from livethread_server.worker.scheduler import Costs
 from livethread_server.worker.sequence import Sequence, run_of
@@ -94,6 +95,8 @@ class Decoder:
             run.took_end(time.monotonic())
             return
         slot.tokens.append(token)
-        run.took(token, self._model.piece(token), time.monotonic())
+        top = run.submit.sampling.logprobs
+        likely = None if top is None else logprob(logits, token, top)
+        run.took(token, self._model.piece(token), time.monotonic(), likely)
         if len(slot.tokens) >= self._context.length:
             run.end("context")

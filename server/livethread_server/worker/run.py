@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from livethread.model import Reason
-from livethread_server.engine.wire import Delta, Finished, Output, Progress, Started, Submit
+from livethread_server.engine.wire import Delta, Finished, Logprob, Output, Progress, Started, Submit
 from livethread_server.worker.text import Piece, Text
 
 
@@ -53,6 +53,7 @@ class Run:
         self.reason: Reason | None = None
         self._known = deque(submit.generated)
         self._told = _Told(len(submit.generated), submit.said)
+        self._logprobs: deque[Logprob] = deque()
         self._error: str | None = None
         self._started: Started | None = Started(
             len(submit.tokens), reused, arrived_at, at, live=reused - ram - disk, ram=ram, disk=disk
@@ -74,9 +75,11 @@ class Run:
         """A chunk of the prompt went in, and more is to come."""
         self._progress = Progress(self.reused, in_kv - self.reused, len(self.submit.tokens))
 
-    def took(self, token: int, piece: bytes, at: float) -> None:
-        """A token was taken that does not end the generation by itself."""
+    def took(self, token: int, piece: bytes, at: float, logprob: Logprob | None = None) -> None:
+        """A token was taken that does not end the generation by itself; all or none of a run's have a ``logprob``."""
         self._count(at)
+        if logprob is not None:
+            self._logprobs.append(logprob)
         said = self.text.push(token, piece)
         if self._known:
             self._known.popleft()
@@ -117,11 +120,19 @@ class Run:
             self.first_at = at
 
     def _say(self, piece: Piece | None) -> None:
-        fresh = self._told.rest(piece) if piece else None
+        if piece is None:
+            return
+        logprobs = self._leaving(len(piece.tokens))
+        fresh = self._told.rest(piece)
         if fresh is None:
             return
         before = self._delta or Delta((), "")
-        self._delta = Delta(before.tokens + fresh.tokens, before.text + fresh.text)
+        told = logprobs[len(logprobs) - len(fresh.tokens) :] if logprobs else ()
+        self._delta = Delta(before.tokens + fresh.tokens, before.text + fresh.text, before.logprobs + told)
+
+    def _leaving(self, count: int) -> tuple[Logprob, ...]:
+        """The logprobs of the next tokens whose text is out, where there are any: tokens leave in order."""
+        return tuple(self._logprobs.popleft() for _ in range(count)) if self._logprobs else ()
 
 
 class _Told:
