@@ -33,7 +33,7 @@ fuzz: install
 	LIVETHREAD_FUZZ=10000 $(RUN) pytest tests/server/test_fuzz.py tests/server/sockets/test_fuzz.py --timeout 0 $(ARGS)
 
 bench: install
-	$(RUN) tests.bench $(ARGS)
+	$(RUN) tests.bench $(if $(PEER),--peer $(PEER)) $(ARGS)
 
 soak: install
 	$(RUN) tests.soak $(ARGS)

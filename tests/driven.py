@@ -8,8 +8,22 @@ from collections.abc import Callable
 from typing import Any
 
 from livethread.model import Sampling
-from livethread_server.engine.wire import AskStats, Configure, Moved, Output, Settled, Stats, Step, Submit, merged
-from livethread_server.worker.llama import Context
+from livethread_server.engine.wire import (
+    AskStats,
+    Configure,
+    Embedded,
+    EmbedEnded,
+    Moved,
+    Output,
+    Settled,
+    Stats,
+    Step,
+    Submit,
+    is_side,
+    merged,
+)
+from livethread_server.worker.embedder import Embedder
+from livethread_server.worker.llama import Context, VectorContext
 from livethread_server.worker.loop import Command, Loop, Told
 from livethread_server.worker.scheduler import Costs
 from livethread_server.worker.tiers import Tiers
@@ -45,13 +59,29 @@ class Driven:
         self.progress: dict[str, int] = {}
         self.steps = 0
         self.tiers = Tiers(context, configure)
-        self.loop = Loop(context, costs, self.inbox, self._hear, self.tiers, step_ms=100)
+        self.vectors: dict[int, list[Embedded]] = {}
+        self.ends: dict[int, EmbedEnded] = {}
+        self.embedder = Embedder(
+            context.model,
+            lambda ranks: VectorContext(context.model, length=context.length, ranks=ranks, threads=2),
+            length=context.length,
+            token_ms=costs.of_token(0),
+        )
+        self.loop = Loop(context, costs, self.inbox, self._hear, self.tiers, self.embedder, step_ms=100)
         self.context = context
 
     def _hear(self, told: Told) -> None:
-        if not isinstance(told, Step):
-            self.answers[told.ask] = told
-            return
+        match told:
+            case Embedded():
+                self.vectors.setdefault(told.ask, []).append(told)
+            case EmbedEnded():
+                self.ends[told.ask] = told
+            case Settled() | Stats():
+                self.answers[told.ask] = told
+            case Step():
+                self._hear_step(told)
+
+    def _hear_step(self, told: Step) -> None:
         self.steps += 1
         self.moved += told.moved
         for output in told.outputs:
@@ -74,6 +104,7 @@ class Driven:
     def submit(self, run: str, tokens: tuple[int, ...], thread: str = "", **fields: Any) -> None:
         tenant, shared = fields.pop("tenant", "x"), fields.pop("shared", 0)
         generated, said = fields.pop("generated", ()), fields.pop("said", 0)
+        forced = fields.pop("forced", ())
         sampling = Sampling(**({"temperature": 0.0, "max_tokens": 12} | fields))
         self.inbox.commands.append(
             Submit(
@@ -85,6 +116,8 @@ class Driven:
                 shared=shared,
                 generated=generated,
                 said=said,
+                side=is_side(thread or run),
+                forced=forced,
             )
         )
 

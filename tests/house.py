@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -87,7 +87,9 @@ READY = Ready(
 
 
 class FakeEngine:
-    """An engine that says what the test tells it to. It takes ``room`` runs at once and queues the rest."""
+    """An engine that says what the test tells it to. It takes ``room`` runs of threads, and as many of tasks, at once
+    and queues the rest.
+    """
 
     def __init__(self, room: int = 100) -> None:
         self.trouble: CommandError | None = None
@@ -108,7 +110,8 @@ class FakeEngine:
         if self.trouble is not None:
             raise self.trouble
         outputs = RunOutputs(submit.run)
-        outputs.position = max(0, len(self._outputs) + 1 - self._room)
+        kin = sum(self.submitted[run].side == submit.side for run in self._outputs)
+        outputs.position = max(0, kin + 1 - self._room)
         self.submitted[submit.run] = submit
         self._outputs[submit.run] = outputs
         return outputs
@@ -142,7 +145,7 @@ class FakeEngine:
 
     async def embed(
         self, texts: Sequence[tuple[int, ...]], pooling: Pooling
-    ) -> AsyncIterator[tuple[int, npt.NDArray[np.float32]]]:
+    ) -> AsyncGenerator[tuple[int, npt.NDArray[np.float32]]]:
         """Vectors that say how long the text is, its first token, and its last one."""
         if self.trouble is not None:
             raise self.trouble

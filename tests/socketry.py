@@ -27,9 +27,10 @@ BOUNDS = Bounds()
 class OpenHouse:
     """A house with its doors open on ``port``."""
 
-    def __init__(self, house: House, door: WebSocketDoor, port: int) -> None:
+    def __init__(self, house: House, door: WebSocketDoor, web: HttpDoor, port: int) -> None:
         self.house = house
         self.door = door
+        self.web = web
         self.port = port
         self.ws_url = f"ws://127.0.0.1:{port}/v1/ws"
         self.url = f"http://127.0.0.1:{port}"
@@ -42,6 +43,10 @@ class OpenHouse:
     async def opened(self, count: int) -> None:
         """Return once so many sockets are open."""
         await _until(lambda: len(self.door._open) == count)
+
+    async def answered(self) -> None:
+        """Return once no request is being answered."""
+        await _until(lambda: not self.web.sessions)
 
     async def emptied(self) -> None:
         """Return once no socket is open."""
@@ -71,7 +76,7 @@ async def opened(
     serving = asyncio.create_task(server.serve())
     await _until(lambda: server.started)
     try:
-        yield OpenHouse(house, door, server.servers[0].sockets[0].getsockname()[1])
+        yield OpenHouse(house, door, web, server.servers[0].sockets[0].getsockname()[1])
     finally:
         server.should_exit = True
         await serving

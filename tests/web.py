@@ -55,7 +55,6 @@ class Stream:
 
     def __init__(self, answer: httpx.Response) -> None:
         self.answer = answer
-        self.comments = 0
         self._lines = answer.aiter_lines()
 
     async def next(self, *names: str) -> Told:
@@ -66,6 +65,14 @@ class Stream:
                 assert told is not None, "the stream has ended"
                 if not names or told.name in names:
                     return told
+
+    async def comment(self) -> str:
+        """The next line that is no part of an event."""
+        async with asyncio.timeout(PATIENCE):
+            async for line in self._lines:
+                if line:
+                    return line
+        raise AssertionError("the stream has ended")
 
     async def rest(self) -> list[Told]:
         """All events up to the end of the stream."""
@@ -79,9 +86,7 @@ class Stream:
         fields: dict[str, str] = {}
         async for line in self._lines:
             name, _, value = line.partition(": ")
-            if line == ":":
-                self.comments += 1
-            elif line:
+            if line and line != ":":
                 fields[name] = value
             elif "data" in fields:
                 return Told(fields.get("event", ""), fields.get("id", ""), json.loads(fields["data"]))

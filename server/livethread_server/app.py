@@ -82,7 +82,10 @@ class App:
         self._resumes = settings.on_restart == "resume"
         self._store = open_store(settings)
         self._engine = Engine(
-            _configure(settings, model, context, tiers), queued_runs=settings.queued_runs, watchdog=settings.watchdog
+            _configure(settings, model, context, tiers),
+            queued_runs=settings.queued_runs,
+            queued_tasks=settings.queued_tasks,
+            watchdog=settings.watchdog,
         )
         self._grammars = GrammarCheck(model.path)
         history = HistoryBounds(settings.history_events, settings.history_bytes)
@@ -144,11 +147,14 @@ class App:
         self.bounds = settings.bounds
         people = Headcount(self.bounds.sessions_per_principal)
         self._door = WebSocketDoor(service, self.bounds, hello_required=self._gate.required, headcount=people)
-        metrics = Metrics(Gauges(self._door, hub, self._runs, self._engine), version=version, instance=instance)
+        metrics = Metrics(
+            Gauges(self._door, hub, self._runs, self._engine, self._tasks), version=version, instance=instance
+        )
         self._http = HttpDoor(service, self.bounds, instance, people)
         operations = [*api_operations(self._http), metrics_operation(service, metrics)]
         models = Models(_card(model, vocabulary, context), shop.abilities, any_name=settings.openai_any_model)
         openai = OpenAiDoor(self._tasks, models, version).operations()
+        self._tasks.on_ended = each((metrics.saw_task, journal.write_task))
         hub.on_event = each((self._watching.heard, metrics.saw, journal.write))
         routes = [
             WebSocketRoute("/v1/ws", self._door.serve),
@@ -209,7 +215,8 @@ def open_store(settings: Settings) -> Store:
     """The store that the settings name, not opened yet."""
     if settings.store == "memory":
         return MemoryStore()
-    return SqlStore(settings.state_dir / "livethread.db" if settings.store == "sqlite" else settings.store)
+    address = settings.state_dir / "livethread.db" if settings.store == "sqlite" else settings.store
+    return SqlStore(address, settings.store_connections)
 
 
 def webclient_folder() -> Path | None:
@@ -224,6 +231,7 @@ def _configure(settings: Settings, model: ModelFile, context: int, tiers: Tiers)
         model_path=str(model.path),
         context=context,
         sequences=settings.sequences,
+        task_sequences=settings.task_sequences,
         layout=settings.layout,
         flash_attention=settings.flash_attention,
         extra_bufts=settings.repack,

@@ -99,6 +99,7 @@ def serve(
     model: options.Model = DEFAULT_MODEL,
     context: options.Context = 4096,
     sequences: options.Sequences = 16,
+    task_sequences: options.TaskSequences = 8,
     kv_cells: options.KvCells = 0,
     ram_cache: options.RamCache = "1GiB",
     disk_cache: options.DiskCache = "8GiB",
@@ -115,6 +116,7 @@ def serve(
     step_ms: options.StepMs = 100.0,
     watchdog: options.Watchdog = 60.0,
     queued_runs: options.QueuedRuns = 64,
+    queued_tasks: options.QueuedTasks = 256,
     subscriptions: options.Subscriptions = 256,
     outbox_bytes: options.OutboxBytes = 1 << 20,
     sockets: options.Sockets = 10_000,
@@ -153,6 +155,7 @@ def serve(
     task_result_bytes: options.TaskResultBytes = "256MiB",
     tasks_per_principal: options.TasksPerPrincipal = 256,
     openai_any_model: options.OpenAiAnyModel = False,
+    store_connections: options.StoreConnections = 10,
     log_level: options.LogLevel = "info",
     log_format: options.LogFormatName = "text",
 ) -> None:
@@ -169,6 +172,7 @@ def serve(
             model=model,
             context=context,
             sequences=sequences,
+            task_sequences=task_sequences,
             kv_cells=kv_cells,
             ram_cache=byte_size("--ram-cache", ram_cache),
             disk_cache=byte_size("--disk-cache", disk_cache),
@@ -185,6 +189,7 @@ def serve(
             step_ms=step_ms,
             watchdog=watchdog,
             queued_runs=queued_runs,
+            queued_tasks=queued_tasks,
             subscriptions=subscriptions,
             outbox_bytes=outbox_bytes,
             sockets=sockets,
@@ -223,6 +228,7 @@ def serve(
             task_result_bytes=byte_size("--task-result-bytes", task_result_bytes),
             tasks_per_principal=tasks_per_principal,
             openai_any_model=openai_any_model,
+            store_connections=store_connections,
         )
         _serve(settings)
     except LivethreadError as error:

@@ -41,6 +41,9 @@ Context = Annotated[
     _option("context", min=64, max=1 << 20, help="Tokens of a thread's context; the model's own limit holds too."),
 ]
 Sequences = Annotated[int, _option("sequences", min=1, max=250, help="Threads with a live context, and runs at once.")]
+TaskSequences = Annotated[
+    int, _option("task-sequences", min=0, max=250, help="Runs of tasks at once, beside those of threads; 0 for none.")
+]
 KvCells = Annotated[
     int,
     _option("kv-cells", min=0, max=1 << 26, help="KV cells of all live contexts together; 0 for sequences × context."),
@@ -59,7 +62,13 @@ SystemPrompt = Annotated[
     Path | None,
     _option("system-prompt", help="A file with the system prompt of new threads that bring none; its KV is shared."),
 ]
-StoreUrl = Annotated[str, _option("store", help="Where threads are kept: 'sqlite' (in the state folder) or 'memory'.")]
+StoreUrl = Annotated[
+    str,
+    _option(
+        "store",
+        help="Where threads are kept: 'sqlite' (in the state folder), 'memory', or postgresql://user:password@host/db.",
+    ),
+]
 ChatTemplate = Annotated[
     Path | None, _option("chat-template", help="A Jinja chat template to use instead of the model's own.")
 ]
@@ -87,6 +96,9 @@ Watchdog = Annotated[
 ]
 QueuedRuns = Annotated[
     int, _option("queued-runs", min=0, max=100_000, help="Runs that may wait; more get 'queue_full'.")
+]
+QueuedTasks = Annotated[
+    int, _option("queued-tasks", min=0, max=100_000, help="Runs of tasks that may wait; more get 'queue_full'.")
 ]
 Subscriptions = Annotated[
     int, _option("subscriptions", min=1, max=100_000, help="Threads one session may subscribe to.")
@@ -228,4 +240,10 @@ TasksPerPrincipal = Annotated[
 OpenAiAnyModel = Annotated[
     bool,
     _option("openai-any-model/--no-openai-any-model", help="Answer requests under /openai/v1 for any name of a model."),
+]
+StoreConnections = Annotated[
+    int,
+    _option(
+        "store-connections", min=1, max=1000, help="Connections to PostgreSQL at once, beside one that is the claim."
+    ),
 ]

@@ -16,12 +16,19 @@ from livethread_server.http.api import api_operations
 from livethread_server.http.door import HttpDoor
 from livethread_server.spec.asyncapi import asyncapi, wire_schemas
 from livethread_server.spec.openapi import openapi
+from livethread_server.tasks.kind_list import Kinds
+from livethread_server.tasks.kinds.builtin import builtin_kinds
+from livethread_server.tasks.plugins import installed_kinds
 
 Document = Literal["openapi", "asyncapi", "schemas"]
 
 
 class Undone:
-    """Stands for all that carries operations out, where they are only described."""
+    """Stands for all that carries operations out, where they are only described; only what kinds of tasks there are
+    is known."""
+
+    def __init__(self) -> None:
+        self.kinds = Kinds((*builtin_kinds(), *installed_kinds()))
 
     def __getattr__(self, name: str) -> Any:
         return self

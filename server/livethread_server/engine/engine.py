@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from livethread.errors import CommandError, ErrorCode
 from livethread.model import Reason, Residency
 from livethread_server.engine.admission import Admission, Room
+from livethread_server.engine.embedding import Embeddings, Rows
 from livethread_server.engine.ongoing import Ongoing
 from livethread_server.engine.outputs import RunOutputs
 from livethread_server.engine.questions import Questions
@@ -22,12 +24,15 @@ from livethread_server.engine.wire import (
     AskStats,
     CancelRun,
     Configure,
+    Embedded,
+    EmbedEnded,
     Evict,
     Forget,
     Ingest,
     Moved,
     Output,
     Pin,
+    Pooling,
     Ready,
     Settled,
     Stats,
@@ -57,10 +62,13 @@ class Engine:
         configure: Configure,
         *,
         queued_runs: int,
+        queued_tasks: int = 256,
+        queued_vectors: int = 8192,
         watchdog: float = 60.0,
         command: tuple[str, ...] = COMMAND,
     ) -> None:
         self.on_moved: Callable[[Moved], None] = _ignore
+        self._model = Path(configure.model_path).name
         self._supervisor = Supervisor(
             configure,
             heard=self._heard,
@@ -70,9 +78,10 @@ class Engine:
             watchdog=watchdog,
             command=command,
         )
-        self._admission = Admission(queued_runs)
+        self._admission = Admission(queued_runs, queued_tasks)
         self._runs: dict[str, Ongoing] = {}
         self._questions = Questions()
+        self._embeddings = Embeddings(self._supervisor.send, queued_vectors)
         self._held: set[str] = set()
         self._pinned: set[str] = set()
         self._task: asyncio.Task[None] | None = None
@@ -120,9 +129,19 @@ class Engine:
             raise trouble
 
     def submit(self, submit: Submit) -> RunOutputs:
-        """Queue a run. Raises `CommandError`: `trouble`, or ``queue_full``."""
+        """Queue a run. Raises `CommandError`: `trouble`, ``queue_full``, or ``unsupported``."""
         if trouble := self.trouble:
             raise trouble
+        if self.ready and not self.ready.generates:
+            raise CommandError(
+                ErrorCode.UNSUPPORTED,
+                f"The model {self._model} turns texts into vectors and cannot generate. Serve one that can.",
+            )
+        if submit.side and self.ready and not self.ready.task_sequences:
+            raise CommandError(
+                ErrorCode.UNSUPPORTED,
+                "Tasks that generate are switched off here. Start the server with --task-sequences 1 or more.",
+            )
         self._admission.offer(submit)
         run = self._runs[submit.run] = Ongoing(submit)
         self._pump()
@@ -168,6 +187,13 @@ class Engine:
             self._pinned.discard(thread)
         self._supervisor.send(Pin(thread, pinned))
 
+    def embed(self, texts: Sequence[tuple[int, ...]], pooling: Pooling) -> AsyncGenerator[tuple[int, Rows], None]:
+        """Each text's place and its rows, as `Embeddings.vectors` says. Raises `CommandError` `trouble` at once."""
+        if trouble := self.trouble:
+            raise trouble
+        assert self.ready is not None
+        return self._embeddings.vectors(texts, pooling, self.ready)
+
     async def stats(self) -> dict[str, Any]:
         """What is where, and what it was good for. Raises `CommandError` `trouble`."""
         answer = await self._ask(AskStats(self._questions.number()))
@@ -187,15 +213,15 @@ class Engine:
 
     def _owes(self) -> bool:
         """Whether the process has something to say."""
-        return self._admission.given or self._questions.pending
+        return self._admission.given or self._questions.pending or self._embeddings.pending
 
     def _pump(self) -> None:
         """Give the worker what fits, and tell those that wait where they are."""
         while self.ready and (submit := self._admission.next()):
             self._runs[submit.run].wait(0)
             self._supervisor.send(submit)
-        for position, run in enumerate(self._admission.waiting):
-            self._runs[run].wait(position + 1)
+        for position, run in self._admission.positions():
+            self._runs[run].wait(position)
 
     # What the process says
 
@@ -205,11 +231,14 @@ class Engine:
                 self._admission.open(Room.of(message))
                 for thread in self._pinned:
                     self._supervisor.send(Pin(thread, True))
+                self._embeddings.opened()
                 self._pump()
             case Step():
                 self._hear_step(message)
             case Settled() | Stats():
                 self._questions.settle(message)
+            case Embedded() | EmbedEnded():
+                self._embeddings.heard(message)
 
     def _hear_step(self, step: Step) -> None:
         for moved in step.moved:
@@ -243,6 +272,7 @@ class Engine:
         """
         self._admission.close()
         self._questions.close()
+        self._embeddings.died(sentence)
         waiting = set(self._admission.waiting)
         lost = [run for run in self._runs if run not in waiting]
         self._admission.take_back([self._runs[run].rest() for run in lost if self._outlives(run, sentence)])
@@ -282,6 +312,7 @@ class Engine:
         for run in list(self._runs):
             self._admission.withdraw(run)
             self._end(run, "error", sentence, code)
+        self._embeddings.end_all(sentence, code)
 
     def _end(self, run: str, reason: Reason, sentence: str | None = None, code: ErrorCode | None = None) -> None:
         self._admission.release(run)

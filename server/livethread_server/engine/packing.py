@@ -20,7 +20,7 @@ _UP: Any = Up
 
 def pack(message: Struct) -> bytes:
     """Turn one message into the bytes that go through the pipe."""
-    packed: bytes = msgpack.packb(msgspec.to_builtins(message, str_keys=True))
+    packed: bytes = msgpack.packb(msgspec.to_builtins(message, str_keys=True, builtin_types=(bytes,)))
     return packed
 
 

@@ -19,7 +19,7 @@ import msgspec
 from livethread.errors import CommandError, ErrorCode
 from livethread_server.engine.packing import pack, unpack_up
 from livethread_server.engine.watchdog import Watchdog
-from livethread_server.engine.wire import Configure, Down, Failed, Ready, Step, Up
+from livethread_server.engine.wire import Configure, Down, Embedded, Failed, Ready, Step, Up
 
 DEATHS = 5
 """Deaths in a row, without one successful step between, after which the model counts as unavailable."""
@@ -180,6 +180,8 @@ class Supervisor:
                 self._settled.set()
             case Failed(sentence=sentence):
                 life.failed = sentence
+            case Embedded():
+                self._deaths = 0
             case Step(outputs=outputs) if outputs:  # what it found on disk is told before any step
                 self._deaths = 0
 

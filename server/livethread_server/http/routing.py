@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
-from livethread.errors import CommandError, ErrorCode
+from livethread.errors import CommandError, ErrorCode, bad_request
 from livethread_server.http.call import Call
 from livethread_server.http.connection import connection_of
 from livethread_server.http.door import HttpDoor
@@ -79,7 +79,7 @@ class Resource:
         except CommandError as error:
             return self._refuse(error)
         except Exception:
-            log.exception("%s %s failed", request.method, request.url.path)
+            log.exception("%s %r failed", request.method, request.url.path)
             return self._refuse(internal())
 
     def _find(self, request: Request) -> _Endpoint:
@@ -107,6 +107,10 @@ class _Endpoint:
         self.operation = operation
         self._names = operation.parameters
         self._query = QueryReader(operation.query)
+        # Not to heed a condition would be to do what was asked not to be done.
+        self._ignores_version = operation.method != "GET" and not any(
+            one.name == "If-Match" for one in operation.headers
+        )
         self._door = door
 
     async def carry_out(self, session: Session, request: Request) -> Response:
@@ -115,6 +119,8 @@ class _Endpoint:
         connection = connection_of(request.scope)
         if not connection.take():
             raise _too_fast(bounds.message_rate)
+        if self._ignores_version and "if-match" in request.headers:
+            raise bad_request("If-Match", "This request cannot insist on a version. Leave If-Match out.")
         if operation.guarded:
             await self._door.let_in(session, request)
         values = tuple(request.path_params[f"p{index}"] for index in range(len(self._names)))

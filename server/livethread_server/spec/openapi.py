@@ -22,8 +22,10 @@ EVENTS = "text/event-stream"
 def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """The document, as plain JSON values. Reference: https://spec.openapis.org/oas/v3.1.1"""
     asked = [kind for operation in operations for kind in (operation.query, operation.body) if kind is not None]
-    told = [kind for operation in operations for kind in (operation.ok, operation.streams) if kind is not None]
-    schemas = Schemas(asked=[Id, *asked], told=[Problem, *told])
+    told = [kind for operation in operations for kind in (operation.ok, operation.accepted) if kind is not None]
+    events = [kind for operation in operations for kind in operation.streams]
+    heeded = [header.type for operation in operations for header in operation.headers]
+    schemas = Schemas(asked=[Id, *asked, *heeded], told=[Problem, *told, *events])
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         described = _Described(operation, schemas).document()
@@ -66,7 +68,10 @@ class _Described:
         }
         if operation.body is not None:
             content = {JSON: {"schema": self._schemas.of(operation.body)}}
-            described["requestBody"] = {"required": True, "content": content}
+            # Where no field must be there, no body need be.
+            whole = self._schemas.whole(operation.body)
+            needed = bool(whole.get("required")) or "properties" not in whole
+            described["requestBody"] = {"required": needed, "content": content}
         return described if operation.guarded else {**described, "security": []}
 
     def _path(self) -> Iterator[Schema]:
@@ -83,12 +88,12 @@ class _Described:
 
     def _headers(self) -> Iterator[Schema]:
         for header in self._operation.headers:
-            schema = {"type": "string"}
+            schema = self._schemas.of(header.type)
             yield {"name": header.name, "in": "header", "description": header.description, "schema": schema}
 
     def _responses(self) -> dict[str, Any]:
         operation = self._operation
-        answers = {str(operation.status): self._success(operation.status, events=operation.streams is not None)}
+        answers = {str(operation.status): self._success(operation.status, events=bool(operation.streams))}
         answers |= {str(status): self._success(status, events=False) for status in operation.more_statuses}
         codes = dict.fromkeys((*operation.errors, *operation.usual_errors))
         by_status: dict[int, list[ErrorCode]] = {}
@@ -102,10 +107,11 @@ class _Described:
 
     def _success(self, status: int, *, events: bool) -> Schema:
         operation, content = self._operation, dict[str, Any]()
-        if operation.ok is not None and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-            content[operation.media_type] = {"schema": self._schemas.of(operation.ok)}
+        held = operation.accepted if status == HTTPStatus.ACCEPTED and operation.accepted is not None else operation.ok
+        if held is not None and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            content[operation.media_type] = {"schema": self._schemas.of(held)}
         if events:
-            data = self._schemas.of(operation.streams)
+            data = {"anyOf": [self._schemas.of(kind) for kind in operation.streams]}
             content[EVENTS] = {"schema": {"type": "string", "contentMediaType": EVENTS}, "x-event-data": data}
         answer: Schema = {"description": HTTPStatus(status).phrase}
         if operation.tells:

@@ -5,7 +5,10 @@ It must never know what kinds there are.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import TypeVar
 
 import msgspec
 
@@ -17,6 +20,8 @@ from livethread_server.tasks.live_task import LiveTask
 from livethread_server.tasks.runs import TaskRuns, position_of
 from livethread_server.tasks.scoring import Scores
 from livethread_server.tasks.workshop import Workshop
+
+T = TypeVar("T")
 
 SEEDS = (1 << 32) - 1
 """How many seeds there are: llama.h's LLAMA_DEFAULT_SEED, 2³²−1, means "random"."""
@@ -77,7 +82,9 @@ class ModelBench:
         finally:
             runs.end()
 
-    async def score(self, prompt: tuple[int, ...], continuations: Sequence[tuple[int, ...]]) -> Sequence[float]:
+    async def score(
+        self, prompt: tuple[int, ...], continuations: Sequence[tuple[int, ...]]
+    ) -> tuple[Sequence[float], Usage]:
         longest = max(map(len, continuations), default=0)
         self._texts.check_prompt(prompt, longest)
         runs = TaskRuns(self._engine, self._task.owner)
@@ -88,21 +95,38 @@ class ModelBench:
         finally:
             runs.end()
 
-    async def embed(self, texts: Sequence[tuple[int, ...]], pooling: Pooling | None = None) -> AsyncIterator[Vector]:
+    async def embed(
+        self, texts: Sequence[tuple[int, ...]], pooling: Pooling | None = None
+    ) -> AsyncGenerator[Vector, None]:
         self._texts.check_embedded(texts, self.abilities.embed_tokens)
-        self._task.begun()
-        done = 0
-        async for index, rows in self._engine.embed(texts, pooling or self._shop.pooling):
-            done += 1
-            self._task.used(Usage(sum(map(len, texts[:done])), 0, 0))
-            self._task.progress("items", done, len(texts))
-            yield Vector(index, tuple(map(tuple, rows.tolist())))
+        tokens = 0
+        async with aclosing(self._engine.embed(texts, pooling or self._shop.pooling)) as vectors:
+            async for done, (index, rows) in numbered(vectors, begun=self._task.begun):
+                tokens += len(texts[index])
+                self._task.used(Usage(tokens, 0, 0))
+                self._task.progress("items", done, len(texts))
+                yield Vector(index, rows)
 
     async def embed_tokens(self, text: str) -> tuple[int, ...]:
         return await self._texts.embedded(text)
 
     async def pair(self, query: str, document: str) -> tuple[int, ...]:
         return await self._texts.pair(query, document)
+
+
+async def numbered(items: AsyncIterator[T], begun: Callable[[], None]) -> AsyncIterator[tuple[int, T]]:
+    """The items, counted from 1. Those who give them refuse before they wait; behind that ``begun`` is called."""
+    first = asyncio.ensure_future(anext(items, None))
+    try:
+        await asyncio.sleep(0)
+        if not first.done():
+            begun()
+        item, number = await first, 1
+    finally:
+        first.cancel()
+    while item is not None:
+        yield number, item
+        item, number = await anext(items, None), number + 1
 
 
 FORCED = Sampling(temperature=0.0, logprobs=0, seed=0)

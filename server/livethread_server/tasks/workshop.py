@@ -5,7 +5,7 @@ It must never know what kinds of tasks there are, or the life of a task.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Protocol
 
 from livethread.errors import CommandError, ErrorCode
@@ -42,8 +42,8 @@ class TaskEngine(Protocol):
     def cancel(self, run: str) -> None:
         """End a run, if it has not ended."""
 
-    def embed(self, texts: Sequence[tuple[int, ...]], pooling: Pooling) -> AsyncIterator[tuple[int, Any]]:
-        """The vectors of texts."""
+    def embed(self, texts: Sequence[tuple[int, ...]], pooling: Pooling) -> AsyncGenerator[tuple[int, Any], None]:
+        """Each text's place and its rows, a numpy array. `CommandError` before anything is waited for, or later."""
 
 
 class Workshop:
@@ -72,8 +72,9 @@ class Workshop:
 
     @property
     def pooling(self) -> Pooling:
-        """How the model was trained to pool its vectors; ``none`` where it does not say."""
-        return "none" if self._known is None else self._known.pooling
+        """How the model was trained to pool its vectors; ``mean`` where it does not say."""
+        trained = "none" if self._known is None else self._known.pooling
+        return "mean" if trained in ("none", "rank") else trained
 
 
 def _loading() -> CommandError:

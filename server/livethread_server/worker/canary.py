@@ -10,7 +10,9 @@ import math
 import time
 from collections.abc import Callable
 
-from livethread_server.worker.llama import Context, LoadFailed
+import numpy as np
+
+from livethread_server.worker.llama import Context, LoadFailed, Portion, VectorContext
 from livethread_server.worker.scheduler import Costs
 
 TOKENS = 33
@@ -37,7 +39,24 @@ def prove(context: Context) -> Costs:
     return costs
 
 
-def _timed(call: Callable[[], None]) -> float:
+def prove_vectors(context: VectorContext) -> Costs:
+    """The same for a model that turns texts into vectors. Closes the context. Raises `LoadFailed`."""
+    costs = Costs()
+    count = min(TOKENS, context.rows)
+    portion = Portion(0, 0, tuple(index % context.model.vocabulary for index in range(count)))
+    try:
+        for _ in range(2):
+            context.drop(0)
+            costs = Costs()
+            costs.saw_chunk(count, 0, _timed(lambda: context.read([portion])))
+        if not np.isfinite(context.read([portion])).all():
+            raise LoadFailed("The model computes vectors that are not finite. Check that its file is whole.")
+    finally:
+        context.close()
+    return costs
+
+
+def _timed(call: Callable[[], object]) -> float:
     before = time.monotonic()
     call()
     return (time.monotonic() - before) * 1000

@@ -13,7 +13,11 @@ from typing import Protocol
 
 from livethread_server.engine.wire import (
     AskStats,
+    CancelEmbed,
     CancelRun,
+    Embed,
+    Embedded,
+    EmbedEnded,
     Evict,
     Forget,
     Ingest,
@@ -28,6 +32,7 @@ from livethread_server.engine.wire import (
 from livethread_server.worker.ahead import Ahead
 from livethread_server.worker.cache import RESERVED
 from livethread_server.worker.decoder import Decoder
+from livethread_server.worker.embedder import Embedder
 from livethread_server.worker.entrance import Entrance
 from livethread_server.worker.llama import LONGEST_CHUNK, Context, DecodeFailed
 from livethread_server.worker.scheduler import ALONE, Chunk, Costs, Waiting, plan
@@ -35,8 +40,8 @@ from livethread_server.worker.sequence import Sequence, run_of
 from livethread_server.worker.step_times import StepTimes
 from livethread_server.worker.tiers import Tiers
 
-Command = Submit | CancelRun | Forget | Ingest | Warm | Evict | Pin | AskStats
-Told = Step | Settled | Stats
+Command = Submit | CancelRun | Forget | Ingest | Warm | Evict | Pin | AskStats | Embed | CancelEmbed
+Told = Step | Settled | Stats | Embedded | EmbedEnded
 
 BEAT = 1.0
 """Seconds after which a loop that has something to do says so, if it has nothing else to say."""
@@ -62,6 +67,7 @@ class Loop:
         inbox: Inbox,
         say: Callable[[Told], None],
         tiers: Tiers,
+        embedder: Embedder,
         *,
         step_ms: float,
     ) -> None:
@@ -76,6 +82,7 @@ class Loop:
         self._ahead: Ahead = tiers.ahead
         self._entrance = Entrance(context, tiers)
         self._decoder = Decoder(context, costs, self._slots)
+        self._embedder = embedder
         self._asks: set[int] = set()
         self._answers: list[Settled | Stats] = []
         self._steps = 0
@@ -96,19 +103,27 @@ class Loop:
         self._entrance.admit()
         self._gather()
         rows, chunks = self._schedule()
-        for chunk in chunks:
-            self._ingest(chunk)
-        if rows and any(run_of(self._slots[chunk.sequence]).completion for chunk in chunks):
-            # A first token need not wait for the others' next ones.
-            self._emit()
+        threads = [chunk for chunk in chunks if not self._slots[chunk.sequence].side]
+        tasks = chunks[len(threads) :]
+        self._read(threads, then=bool(tasks or rows))
+        self._read(tasks, then=bool(rows))
         self._decoder.generate(rows)
+        embedded = self._embedder.advance(self._left((time.monotonic() - began) * 1000))
         if self._entrance.empty:
-            self._ahead.advance(self._ingest_ahead, eager=not any(self._slots.running()))
+            self._ahead.advance(self._ingest_ahead, eager=not embedded and not any(self._slots.running()))
         took = time.monotonic() - began
-        if rows or chunks:
+        if rows or chunks or embedded:
             self._times.took(took)
         self._tidy(took * 1000)
         self._emit()
+
+    def _left(self, took_ms: float) -> float:
+        """Milliseconds of a step for what nobody streams: the rest of it, at least a little; where nobody runs, as many
+        as a prompt that is alone gets.
+        """
+        if self._entrance.empty and not any(self._slots.running()):
+            return self._step_ms * ALONE
+        return max(self._step_ms - took_ms, self._step_ms / 10)
 
     def _tidy(self, took_ms: float) -> None:
         """Save KV in what is left of the step, or without hurry where nobody waits for the next one. Who waits for
@@ -132,7 +147,7 @@ class Loop:
 
     def _patience(self) -> float | None:
         """Seconds to wait for a command; None where nothing is to be done before one comes."""
-        if any(self._slots.running()) or self._entrance.ready:
+        if any(self._slots.running()) or self._entrance.ready or self._embedder.busy:
             return 0.0
         if not self._entrance.empty:
             return BEAT  # what is read for them wakes the loop
@@ -144,7 +159,8 @@ class Loop:
     @property
     def _owes(self) -> bool:
         """Whether somebody waits to hear more."""
-        return bool(self._asks) or not self._entrance.empty or any(self._slots.running())
+        busy = not self._entrance.empty or self._embedder.busy
+        return bool(self._asks) or busy or any(self._slots.running())
 
     def _hear(self, arrived_at: float, command: Command) -> None:
         match command:
@@ -160,6 +176,10 @@ class Loop:
                 self._residencies.evict(command)
             case Pin(thread=thread, pinned=pinned):
                 self._residencies.pin(thread, pinned)
+            case Embed():
+                self._embedder.ask(command)
+            case CancelEmbed(ask=ask):
+                self._embedder.cancel(ask)
             case AskStats(ask=ask):
                 self._answers.append(Stats(ask, self._stats()))
             case Forget(thread=thread):
@@ -167,7 +187,9 @@ class Loop:
                 self._residencies.forget(thread)
 
     def _stats(self) -> dict[str, object]:
-        return {**self._residencies.stats(), "tokens": dict(self._tiers.tokens), "steps": self._times.told()}
+        said = self._residencies.stats()
+        tasks = {**said["tasks"], "prompts": dict(self._tiers.task_tokens)}
+        return {**said, "tasks": tasks, "tokens": dict(self._tiers.tokens), "steps": self._times.told()}
 
     def _want(self, wanted: Ingest | Warm) -> None:
         """Note what is to be made ready, if it can be; a warm that cannot is answered at once."""
@@ -205,7 +227,7 @@ class Loop:
             if run.reason is not None:
                 continue
             if run.ingesting:
-                waiting.append(Waiting(slot.id, self._until_mark(slot), slot.in_kv, run.served))
+                waiting.append(Waiting(slot.id, self._until_mark(slot), slot.in_kv, run.served, run.submit.side))
             else:
                 rows.append(slot)
         return rows, plan(len(rows), waiting, self._costs, step_ms=self._step_ms, longest=LONGEST_CHUNK)
@@ -217,6 +239,13 @@ class Loop:
         return slot.left if self._cuttable or slot.left <= RESERVED + 1 else slot.left - RESERVED
 
     # Decode
+
+    def _read(self, chunks: list[Chunk], *, then: bool) -> None:
+        """Prompts' chunks. A first token is told at once where something comes ``then``: it need not wait for that."""
+        for chunk in chunks:
+            self._ingest(chunk)
+        if then and any(run_of(self._slots[chunk.sequence]).completion for chunk in chunks):
+            self._emit()
 
     def _ingest(self, chunk: Chunk) -> None:
         slot = self._slots[chunk.sequence]
@@ -260,6 +289,8 @@ class Loop:
         for answer in answers:
             self._asks.discard(answer.ask)
             self._say(answer)
+        for vector in self._embedder.answers():
+            self._say(vector)
 
     def _tell(self, outputs: list[Output]) -> None:
         moved, now = self._residencies.moved(), time.monotonic()

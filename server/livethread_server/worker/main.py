@@ -16,13 +16,18 @@ import threading
 from livethread_server.engine.packing import unpack_down
 from livethread_server.engine.wire import Configure, Failed, Ready
 from livethread_server.worker import canary, llama
+from livethread_server.worker.embedder import Embedder
 from livethread_server.worker.layout import choose
 from livethread_server.worker.loop import Loop
 from livethread_server.worker.pipes import Outbox, PipeInbox
+from livethread_server.worker.scheduler import Costs
 from livethread_server.worker.tiers import Tiers
+from livethread_server.worker.vector_loop import VectorLoop
 
 NICE = 10
 """How much the engine gives way (nice(2)): it takes all CPUs for long, the server needs them for moments."""
+MOST_SEQUENCES = 256
+"""llama.h: LLAMA_MAX_SEQ; beyond it llama.cpp aborts (FACTS A8)."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -42,50 +47,92 @@ def main() -> int:
     try:
         model = llama.Model(configure.model_path, gpu_layers=configure.gpu_layers, extra_bufts=configure.extra_bufts)
         context = _context(model, configure)
-        costs = canary.prove(context)
+        generates = context.remembers and model.causal
+        costs = canary.prove(context) if generates else canary.prove_vectors(_vectors(model, configure))
     except llama.LoadFailed as error:
         outbox.send(Failed(str(error)))
         return 1
     with llama.loaded(model, context):
-        tiers = Tiers(context, configure, inbox.wake)  # before it is ready: to look at a large cache takes its time
-        outbox.send(_ready(context))
-        for work in (inbox.read, outbox.write):
-            threading.Thread(target=work, daemon=True).start()
-        Loop(context, costs, inbox, outbox.put, tiers, step_ms=configure.step_ms).run()
-        tiers.close()
+        embedder = Embedder(
+            model,
+            lambda ranks: _vectors(model, configure, ranks=ranks),
+            length=context.length,
+            token_ms=costs.of_token(0),
+        )
+        _serve(context, costs, configure, (inbox, outbox), embedder, generates=generates)
+        embedder.close()
     return 0
+
+
+def _serve(
+    context: llama.Context,
+    costs: Costs,
+    configure: Configure,
+    pipes: tuple[PipeInbox, Outbox],
+    embedder: Embedder,
+    *,
+    generates: bool,
+) -> None:
+    inbox, outbox = pipes
+    tiers = Tiers(context, configure, inbox.wake) if generates else None
+    # Before it is ready: to look at a large cache takes its time.
+    outbox.send(_ready(context, tasks=configure.task_sequences, generates=generates))
+    for work in (inbox.read, outbox.write):
+        threading.Thread(target=work, daemon=True).start()
+    if tiers is None:
+        VectorLoop(embedder, inbox, outbox.put, step_ms=configure.step_ms).run()
+        return
+    Loop(context, costs, inbox, outbox.put, tiers, embedder, step_ms=configure.step_ms).run()
+    tiers.close()
 
 
 def _context(model: llama.Model, configure: Configure) -> llama.Context:
     length = min(configure.context, model.trained_context)
     layout = choose(configure, gpu=llama.offloads(configure.gpu_layers))
+    threads = _sequences(configure, length, split=layout.split)
     return llama.Context(
         model,
         length=length,
-        sequences=_sequences(configure, length, split=layout.split),
+        sequences=threads + configure.task_sequences,
         split=layout.split,
         flash_attention=layout.flash_attention,
         threads=configure.threads or _threads(),
-        cells=configure.cells,
+        cells=configure.cells and configure.cells + configure.task_sequences * length,
+    )
+
+
+def _vectors(model: llama.Model, configure: Configure, *, ranks: bool = False) -> llama.VectorContext:
+    return llama.VectorContext(
+        model,
+        length=min(configure.context, model.trained_context),
+        ranks=ranks,
+        flash_attention=choose(configure, gpu=llama.offloads(configure.gpu_layers)).flash_attention,
+        threads=configure.threads or _threads(),
     )
 
 
 def _sequences(configure: Configure, length: int, *, split: bool) -> int:
-    """In the split layout each sequence has its own cells, so that their number decides; 256 is llama.cpp's most."""
+    """In the split layout each sequence has its own cells, so that their number decides."""
     if not split or not configure.cells:
         return configure.sequences
-    return min(max(1, configure.cells // length), 256)
+    return min(max(1, configure.cells // length), MOST_SEQUENCES - configure.task_sequences)
 
 
-def _ready(context: llama.Context) -> Ready:
+def _ready(context: llama.Context, *, tasks: int, generates: bool) -> Ready:
     return Ready(
         context=context.length,
         trained_context=context.model.trained_context,
-        sequences=context.sequences,
-        cells=context.cells,
+        sequences=context.sequences - tasks,
+        cells=context.cells - tasks * context.length,
         vocabulary=context.model.vocabulary,
         description=context.model.description,
         cuttable=context.model.cuttable,
+        task_sequences=tasks,
+        generates=generates,
+        dimensions=context.model.dimensions,
+        pooling=context.model.pooling,
+        embed_tokens=context.length,
+        ranks=context.model.pooling == "rank",
     )
 
 

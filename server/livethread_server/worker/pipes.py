@@ -11,7 +11,7 @@ import time
 from queue import Empty, SimpleQueue
 
 from livethread_server.engine.packing import Unpacker, pack
-from livethread_server.engine.wire import Configure, Moved, Output, Settled, Stats, Step, Up, merged
+from livethread_server.engine.wire import Configure, Moved, Output, Step, Up, merged
 from livethread_server.worker.loop import Command, Told
 
 _PIECE = 1 << 16
@@ -71,7 +71,7 @@ class Outbox:
         self._fd = fd
         self._outputs: dict[str, Output] = {}
         self._moved: dict[str, Moved] = {}
-        self._answers: list[Settled | Stats] = []
+        self._answers: list[Up] = []
         self._stepped = False
         self._filled = threading.Condition()
 

@@ -47,7 +47,7 @@ async def test_a_run_is_waited_for_and_answered_with_its_whole_message(house: Ho
     assert answer.status_code == 200
     assert (done["run"], done["reason"], done["message"]["content"]) == ("r", "stop", "Good day.")
     assert done["message"]["state"] == "done"
-    assert done["usage"]["completion_tokens"] == 1
+    assert done["usage"]["completion_tokens"] == 2
     assert done["timings"]["queue_ms"] >= 0
     assert len(done["messages"]) == 1
     assert answer.headers["location"] == "/v1/runs/r"
@@ -106,12 +106,25 @@ async def test_who_prefers_not_to_wait_finds_the_run_where_he_is_told(house: Hou
         assert answer.headers["preference-applied"] == "respond-async"
         assert answer.headers["etag"] == f'"v{accepted["version"]}"'
         found = (await client.get(answer.headers["location"])).json()
-        assert (found["run"]["id"], found["run"]["state"]) == (accepted["run"], "running")
+        assert (found["run"]["id"], found["run"]["state"]) == (accepted["run"], "queued")
         assert found["message"]["id"] == accepted["message"]
         assert [run["id"] for run in (await client.get(RUNS)).json()["runs"]] == [accepted["run"]]
         assert [run["id"] for run in (await client.get("/v1/runs")).json()["runs"]] == [accepted["run"]]
         refused = await client.post(RUNS, json={"on_disconnect": "cancel"}, headers={"prefer": "respond-async"})
         assert problem(refused) == (400, "bad_request")
+
+
+async def test_who_comes_back_for_a_run_may_wait_for_its_end(house: House) -> None:
+    await with_thread(house)
+    async with asking(house) as client:
+        await client.post(RUNS, json={**HELLO, "run": "r"}, headers={"prefer": "respond-async"})
+        assert (await client.get("/v1/runs/r?wait_ms=10")).json()["run"]["state"] == "queued"
+        asked = asyncio.create_task(client.get("/v1/runs/r?wait_ms=60000"))
+        await speak(house, "r", "Late.")
+        found = (await asked).json()
+        assert (found["run"]["reason"], found["message"]["content"]) == ("stop", "Late.")
+        assert (await client.get("/v1/runs/r?wait_ms=60000")).json() == found
+        assert problem(await client.get("/v1/runs/r?wait_ms=-1")) == (400, "bad_request")
 
 
 @pytest.mark.parametrize(("method", "path"), [("DELETE", "/v1/runs/r"), ("POST", "/v1/runs/r/cancel")])
@@ -120,10 +133,10 @@ async def test_a_run_is_cancelled_and_may_be_again(house: House, method: str, pa
     async with asking(house) as client:
         asked = asyncio.create_task(client.post(RUNS, json={**HELLO, "run": "r"}))
         await house.engine.taken("r")
-        assert (await client.request(method, path)).json() == {"run": "r", "state": "running"}
+        assert (await client.request(method, path)).json() == {"run": "r", "state": "queued"}
         assert (await asked).json()["reason"] == "cancelled"
         assert (await client.request(method, path)).json() == {"run": "r", "state": "finished"}
-        assert problem(await client.request(method, "/v1/runs/none")) == (404, "not_found")
+        assert problem(await client.request(method, path.replace("runs/r", "runs/none"))) == (404, "not_found")
 
 
 async def test_refusals_are_the_wires(house: House) -> None:
@@ -157,11 +170,11 @@ async def test_a_run_streams_its_own_events_up_to_its_end(doors: OpenHouse, way:
         assert stream.answer.headers["location"] == "/v1/runs/r"
         await speak(doors.house, "r", "Good ", "day.")
         told = await stream.rest()
-    assert [one.name for one in told] == ["run.started", "run.delta", "run.delta", "run.finished"]
-    assert "".join(one.data["text"] for one in told[1:3]) == "Good day."
+    assert [one.name for one in told] == ["run.started", "run.delta", "run.finished"]
+    assert told[1].data["text"] == "Good day."
     assert told[-1].data["message"]["content"] == "Good day."
     epoch = accepted.position.partition(":")[0]
-    assert told[1].position == f"{epoch}:{told[0].data['seq']}:r:1"
+    assert told[1].position == f"{epoch}:{told[0].data['seq']}:r:2"
     assert told[-1].position == f"{epoch}:{told[-1].data['seq']}"
 
 
@@ -176,7 +189,10 @@ async def test_a_stream_that_begins_late_begins_with_the_text_so_far(doors: Open
     async with streaming(f"{doors.url}{RUNS}", "POST", json={**HELLO, "run": "r", "stream": True}) as second:
         await second.next("accepted")
         assert (await second.next()).data == {
-            **{"run": "r", "from": 0, "to": 1, "text": "Good "},
+            "run": "r",
+            "from": 0,
+            "to": 1,
+            "text": "Good ",
             "message": house.lanes._lanes["t"].runs[0].message,
         }
         house.engine.say("r", "day.", (2,))
@@ -217,7 +233,7 @@ async def test_a_thread_that_is_deleted_ends_its_runs_and_who_waits_hears_it(hou
 async def test_a_run_of_one_door_streams_at_the_other(doors: OpenHouse) -> None:
     house = doors.house
     alice = house.guest("default")
-    await alice.ask(wire.ThreadCreate)
+    await alice.ask(wire.ThreadCreate, thread="t")
     await alice.ask(wire.Subscribe)
     async with httpx.AsyncClient(base_url=doors.url) as client:
         asked = asyncio.create_task(client.post(RUNS, json={**HELLO, "run": "r"}))

@@ -115,6 +115,7 @@ async def test_metrics_are_there_with_and_without_an_engine_that_answers(house: 
     class Now:
         sessions = subscribers = outbox_bytes = restarts = tasks = 0
         runs: ClassVar[dict[str, int]] = {"queued": 0}
+        unfinished_tasks: ClassVar[dict[tuple[str, str], int]] = {}
         ready = True
 
     metrics = Metrics(Now(), version="1", instance="i_1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 from livethread.model import Usage
 from livethread.tasks import Ranked, RerankInput, RerankResult
 from livethread_server.tasks.kind import Abilities, Bench
@@ -22,6 +24,7 @@ class Rerank:
 
     async def run(self, asked: RerankInput, bench: Bench) -> RerankResult:
         pairs = [await bench.pair(asked.query, document) for document in asked.documents]
-        found = [Ranked(vector.index, vector.rows[0][0]) async for vector in bench.embed(pairs, "rank")]
+        async with aclosing(bench.embed(pairs, "rank")) as vectors:
+            found = [Ranked(vector.index, float(vector.rows[0, 0])) async for vector in vectors]
         found.sort(key=lambda ranked: (-ranked.relevance_score, ranked.index))
         return RerankResult(tuple(found[: asked.top_n]), Usage(sum(map(len, pairs)), 0, 0))

@@ -1,4 +1,4 @@
-"""The door to llama.cpp: a model, a context of many sequences, and sampler chains.
+"""The door to llama.cpp: a model, a context of many sequences, one for vectors, and sampler chains.
 
 Low-level calls of ``llama_cpp`` only. Layout and flash attention are known here and nowhere else. Nothing
 here checks what a client sent: callers hand in ranges that were checked. This room must never know runs,
@@ -16,6 +16,7 @@ from livethread_server.worker.llama.context import (
     loaded,
 )
 from livethread_server.worker.llama.model import LoadFailed, Model, offloads, quiet
+from livethread_server.worker.llama.vectors import Portion, Rows, VectorContext
 
 __all__ = [
     "LONGEST_CHUNK",
@@ -27,7 +28,10 @@ __all__ = [
     "Logits",
     "Model",
     "NoRoom",
+    "Portion",
+    "Rows",
     "State",
+    "VectorContext",
     "loaded",
     "offloads",
     "quiet",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from livethread.errors import LivethreadError
 from livethread_server.worker.llama.array import pointer_to
+from livethread_server.worker.llama.batch import Batch
 from livethread_server.worker.llama.model import LoadFailed, Model
 
 Logits = NDArray[np.float32]
@@ -79,8 +80,13 @@ class Context:
             )
         self._flash_attention = flash_attention
         self._memory = llama.llama_get_memory(self._pointer)
-        self._batch = _Batch(rows)
+        self._batch = Batch(rows)
         self._buffer: State = np.empty(0, np.uint8)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is KV at all; models that only turn texts into vectors have none (``llama_get_memory``)."""
+        return bool(self._memory)
 
     @property
     def wants_neighbours(self) -> bool:
@@ -126,9 +132,7 @@ class Context:
         Raises `NoRoom`, `DecodeFailed`.
         """
         count = len(tokens)
-        self._batch.token[:count] = tokens
-        self._batch.position[:count] = np.arange(position, position + count)
-        self._batch.sequence[:count] = sequence
+        self._batch.fill(0, sequence, position, tokens)
         self._batch.logits[:count] = 0
         self._batch.logits[count - 1] = last
         self._decode(count)
@@ -229,34 +233,6 @@ class Context:
         last = llama.llama_memory_seq_pos_max(self._memory, sequence)
         if read != len(mark) or last != length - 1:
             raise DecodeFailed(f"Sequence {sequence} cannot go back to {length} tokens.")
-
-
-class _Batch:
-    """Reused arrays behind ``llama_batch``; each row belongs to one sequence."""
-
-    def __init__(self, rows: int) -> None:
-        self.token = np.zeros(rows, np.int32)
-        self.position = np.zeros(rows, np.int32)
-        self.sequence = np.zeros(rows, np.int32)
-        self.logits = np.zeros(rows, np.int8)
-        self._ones = np.ones(rows, np.int32)
-        at = self.sequence.ctypes.data
-        kind = ctypes.POINTER(ctypes.c_int32)
-        self._sequences = (kind * rows)(*(ctypes.cast(at + 4 * i, kind) for i in range(rows)))
-        self._batch = llama.llama_batch(
-            token=pointer_to(self.token, ctypes.c_int32),
-            pos=pointer_to(self.position, ctypes.c_int32),
-            n_seq_id=pointer_to(self._ones, ctypes.c_int32),
-            seq_id=self._sequences,
-            logits=pointer_to(self.logits, ctypes.c_int8),
-        )
-
-    def put(self, row: int, sequence: int, position: int, token: int) -> None:
-        self.sequence[row], self.position[row], self.token[row] = sequence, position, token
-
-    def of(self, count: int) -> Any:
-        self._batch.n_tokens = count
-        return self._batch
 
 
 @contextmanager

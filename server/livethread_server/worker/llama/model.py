@@ -12,7 +12,10 @@ from pathlib import Path
 import llama_cpp.llama_cpp as llama
 
 from livethread.errors import LivethreadError
+from livethread_server.engine.wire import Pooling
 
+_POOLINGS: tuple[Pooling, ...] = ("none", "mean", "cls", "last", "rank")
+"""By ``llama_pooling_type``."""
 _LOG_WARN, _LOG_ERROR = 3, 4
 
 
@@ -53,6 +56,7 @@ class Model:
         self.trained_context: int = llama.llama_model_n_ctx_train(self.pointer)
         self.window: int = llama.llama_model_n_swa(self.pointer)
         self.recurrent: bool = llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(self.pointer)
+        self.dimensions: int = llama.llama_model_n_embd_out(self.pointer)
         self._pieces: dict[int, bytes] = {}
 
     def close(self) -> None:
@@ -70,6 +74,26 @@ class Model:
     def cuttable(self) -> bool:
         """Whether a sequence can always be cut anywhere (no recurrence, no sliding window)."""
         return not self.recurrent and self.window == 0
+
+    @property
+    def causal(self) -> bool:
+        """Whether no token sees those behind it, so that a text can be read in chunks."""
+        return self._metadata("attention.causal") != "false"
+
+    @property
+    def pooling(self) -> Pooling:
+        """How it was trained to make one vector of a text; ``none`` where its file does not say."""
+        kind = self._metadata("pooling_type")
+        return _POOLINGS[int(kind)] if kind.isdecimal() and int(kind) < len(_POOLINGS) else "none"
+
+    def _metadata(self, key: str) -> str:
+        """A value of the file's that belongs to the architecture; empty where there is none."""
+        return self._value(f"{self._value('general.architecture')}.{key}")
+
+    def _value(self, key: str) -> str:
+        buffer = ctypes.create_string_buffer(256)
+        length = llama.llama_model_meta_val_str(self.pointer, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if length >= 0 else ""
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation (``llama_vocab_is_eog``)."""
