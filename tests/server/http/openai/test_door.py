@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from livethread.errors import CommandError, ErrorCode
-from livethread_server.bounds import Bounds
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.session import ANYONE
 from livethread_server.store.memory import MemoryStore
@@ -30,10 +29,10 @@ CHAT = {"messages": HI}
 
 
 @asynccontextmanager
-async def asking(house: House, bounds: Bounds | None = None, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+async def asking(house: House, headers: dict[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the house's own door."""
     async with (
-        opened(house, bounds=bounds or Bounds()) as doors,
+        opened(house) as doors,
         httpx.AsyncClient(base_url=f"{doors.url}/openai/v1", headers=headers, timeout=10) as client,
     ):
         yield client
@@ -114,7 +113,7 @@ async def test_a_stream_that_fails_at_once_has_a_status_of_its_own(house: House)
         house.engine.start(run)
         house.engine.finish(run, "error", "The engine is broken.")
         answer = await asked
-    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "unavailable_error")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
 
 
 async def test_a_stream_that_fails_later_ends_with_the_error(house: House) -> None:
@@ -127,7 +126,7 @@ async def test_a_stream_that_fails_later_ends_with_the_error(house: House) -> No
         house.engine.finish(run, "error", "The engine is broken.")
         told = data_of((await asked).text)
     assert told[1]["choices"][0]["delta"] == {"content": "Hel"}
-    assert told[-1]["error"]["type"] == "unavailable_error"
+    assert told[-1]["error"]["type"] == "server_error"
 
 
 async def test_who_goes_while_he_waits_ends_the_task(house: House) -> None:
@@ -330,7 +329,7 @@ async def test_more_tasks_than_one_may_have_are_refused(vocabulary: Vocabulary, 
 
 
 async def test_a_request_with_a_known_key_is_not_done_twice(house: House) -> None:
-    async with asking(house, None, **{"idempotency-key": "k"}) as client:
+    async with asking(house, {"idempotency-key": "k"}) as client:
         first = await answer_of(house, client, "/chat/completions", CHAT, "Hello")
         again = await client.post("/chat/completions", json=CHAT)
     assert again.json()["id"] == first.json()["id"]
