@@ -114,7 +114,7 @@ async def test_a_stream_that_fails_at_once_has_a_status_of_its_own(house: House)
         house.engine.start(run)
         house.engine.finish(run, "error", "The engine is broken.")
         answer = await asked
-    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "unavailable_error")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
 
 
 async def test_a_stream_that_fails_later_ends_with_the_error(house: House) -> None:
@@ -127,7 +127,7 @@ async def test_a_stream_that_fails_later_ends_with_the_error(house: House) -> No
         house.engine.finish(run, "error", "The engine is broken.")
         told = data_of((await asked).text)
     assert told[1]["choices"][0]["delta"] == {"content": "Hel"}
-    assert told[-1]["error"]["type"] == "unavailable_error"
+    assert told[-1]["error"]["type"] == "server_error"
 
 
 async def test_who_goes_while_he_waits_ends_the_task(house: House) -> None:
