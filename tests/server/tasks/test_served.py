@@ -31,7 +31,7 @@ def served(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     site = installed(EXAMPLE, tmp_path_factory.mktemp("plugin"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
-        server = ServerProcess(tmp_path_factory.mktemp("server"), model_path, "--task-sequences", "4")
+        server = ServerProcess(tmp_path_factory.mktemp("server"), model_path, "--task-sequences", "4", "--drain", "0.2")
         server.start()
     yield server
     server.stop()
@@ -172,7 +172,6 @@ def test_a_server_that_goes_away_tells_who_streams_and_exits_with_0(served: Serv
         while next(lines) != "event: task.delta":
             pass
         served.send_signal()
-        served.send_signal()  # a second one ends the waiting
         data = [line for line in lines if line.startswith("data: ")]
     last = json.loads(data[-1].removeprefix("data: "))
     assert (last["task"]["state"], last["task"]["reason"]) == ("cancelled", "cancelled")
