@@ -85,7 +85,9 @@ READY = Ready(
 
 
 class FakeEngine:
-    """An engine that says what the test tells it to. It takes ``room`` runs at once and queues the rest."""
+    """An engine that says what the test tells it to. It takes ``room`` runs of threads, and as many of tasks, at once
+    and queues the rest.
+    """
 
     def __init__(self, room: int = 100) -> None:
         self.trouble: CommandError | None = None
@@ -106,7 +108,8 @@ class FakeEngine:
         if self.trouble is not None:
             raise self.trouble
         outputs = RunOutputs(submit.run)
-        outputs.position = max(0, len(self._outputs) + 1 - self._room)
+        kin = sum(self.submitted[run].side == submit.side for run in self._outputs)
+        outputs.position = max(0, kin + 1 - self._room)
         self.submitted[submit.run] = submit
         self._outputs[submit.run] = outputs
         return outputs

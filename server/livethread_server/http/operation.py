@@ -23,10 +23,11 @@ _PARAMETER = re.compile(r"\{([^}]*)\}")
 
 
 class Header(Struct, frozen=True):
-    """A header of a request or an answer."""
+    """A header of a request or an answer. ``type`` is what its text must be."""
 
     name: str
     description: str
+    type: Any = str
 
 
 class Operation(Struct, frozen=True, kw_only=True):

@@ -200,20 +200,20 @@ class Tasks:
         )
         self._made += 1
         digest = _digest(name, given, task, timeout_ms) if task or key else ""
-        live = LiveTask(shown, kind, given, self._made, digest)
-        self._adopt(live, key)
+        live = LiveTask(shown, kind, self._made, digest)
+        self._adopt(live, given, key)
         if timeout_ms is not None:
             live.timer = asyncio.get_running_loop().call_later(timeout_ms / 1000, self.end, live, "timeout")
         return live
 
-    def _adopt(self, live: LiveTask, key: str | None) -> None:
+    def _adopt(self, live: LiveTask, asked: Struct, key: str | None) -> None:
         self._mine.setdefault(live.owner, {})[live.id] = live
         if key is not None:
             live.key = key
             self._keys[live.owner, key] = live
         self._unfinished[live.owner] += 1
         self._idle.clear()
-        live.work = work = asyncio.create_task(self._carry_out(live))
+        live.work = work = asyncio.create_task(self._carry_out(live, asked))
         self._works.add(work)
         work.add_done_callback(self._works.discard)
         asyncio.get_running_loop().call_later(SETTLE_SECONDS, live.take)
@@ -241,10 +241,10 @@ class Tasks:
             ErrorCode.EXISTS, f"There is a task {task!r} already. Use a new task id.", field="task", task=task
         )
 
-    async def _carry_out(self, live: LiveTask) -> None:
+    async def _carry_out(self, live: LiveTask, asked: Struct) -> None:
         with bound(task=live.id):
             try:
-                result = await live.kind.run(live.asked, self._bench(live))
+                result = await live.kind.run(asked, self._bench(live))
                 self._succeed(live, result)
             except CommandError as error:
                 self._fail(live, error)

@@ -188,7 +188,9 @@ class Loop:
                 self._residencies.forget(thread)
 
     def _stats(self) -> dict[str, object]:
-        return {**self._residencies.stats(), "tokens": dict(self._tiers.tokens), "steps": self._times.told()}
+        said = self._residencies.stats()
+        tasks = {**said["tasks"], "prompts": dict(self._tiers.task_tokens)}
+        return {**said, "tasks": tasks, "tokens": dict(self._tiers.tokens), "steps": self._times.told()}
 
     def _want(self, wanted: Ingest | Warm) -> None:
         """Note what is to be made ready, if it can be; a warm that cannot is answered at once."""
@@ -226,7 +228,7 @@ class Loop:
             if run.reason is not None:
                 continue
             if run.ingesting:
-                waiting.append(Waiting(slot.id, self._until_mark(slot), slot.in_kv, run.served, slot.side))
+                waiting.append(Waiting(slot.id, self._until_mark(slot), slot.in_kv, run.served, run.submit.side))
             else:
                 rows.append(slot)
         return rows, plan(len(rows), waiting, self._costs, step_ms=self._step_ms, longest=LONGEST_CHUNK)

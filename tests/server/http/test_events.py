@@ -71,6 +71,9 @@ async def test_a_position_that_is_none_is_refused(house: House) -> None:
         for position in ("x", "e:1:r", "e:-1", "e:1:r:x", "e:" + "1" * 30):
             answer = await client.get("/v1/threads/t/events", headers={"last-event-id": position})
             assert problem(answer) == (400, "bad_request")
+        answer = await client.get("/v1/threads/t/events?since=x")
+        assert problem(answer) == (400, "bad_request")
+        assert answer.json()["detail"].startswith("Field 'since' of the query must match")
         assert problem(await client.get("/v1/threads/none/events")) == (404, "not_found")
 
 

@@ -6,6 +6,9 @@ import asyncio
 import json
 import math
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from livethread.tasks import ChatCompletionInput, ChatTurn
 from tests.plugin import EXAMPLE, installed
 from tests.serving import ServerProcess
 
+README = Path(__file__).parents[3] / "README.md"
 CHAT = {"messages": [{"role": "user", "content": "Say hello."}], "temperature": 0, "max_tokens": 6}
 SCHEMA = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
 
@@ -139,3 +143,23 @@ def test_a_cancelled_task_frees_what_it_held(web: httpx.Client) -> None:
     assert web.get("/v1/stats").json()["live"]["running"] == 0
     figures = web.get("/metrics").text
     assert 'livethread_tasks_finished_total{kind="chat-completion",state="cancelled"} 6.0' in figures
+
+
+def test_what_readme_says_of_tasks_runs(served: ServerProcess, tmp_path: Path) -> None:
+    (tmp_path / ".curlrc").write_text("fail\nsilent\nshow-error\n")
+    section = (
+        README.read_text()
+        .partition("## Tasks\n")[2]
+        .partition("\n## ")[0]
+        .replace("127.0.0.1:8000", served.url.removeprefix("http://"))
+    )
+    shell, python = re.findall(r"```(?:sh|python)\n(.*?)```", section, re.DOTALL)
+    home = {**os.environ, "HOME": str(tmp_path), "CURL_HOME": str(tmp_path)}
+    told = subprocess.run(
+        ["bash", "-e", "-c", shell], env=home, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    assert "event: task.delta" in told.stdout
+    assert '"id":"job-1","kind":"embedding","state":"done"' in told.stdout
+    said = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True, timeout=60, check=True)
+    assert "Usage(prompt_tokens=" in said.stdout
