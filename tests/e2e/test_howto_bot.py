@@ -17,7 +17,7 @@ from tests.cutting import wire_to
 from tests.serving import ServerProcess
 
 PAGE = "low-latency-bot.md"
-STORY = livethread.Sampling(temperature=0, max_tokens=150, logit_bias={"0": -1000.0, "2": -1000.0})
+STORY = livethread.Sampling(temperature=0, max_tokens=150, logit_bias={0: -1000.0, 2: -1000.0})
 
 
 @pytest.fixture(scope="module")
