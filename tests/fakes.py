@@ -167,5 +167,6 @@ def settings(**fields: Any) -> Settings:
         "task_result_bytes": 256 << 20,
         "tasks_per_principal": 256,
         "store_connections": 10,
+        "openai_any_model": False,
     }
     return Settings(**(plain | fields))

@@ -155,6 +155,7 @@ def serve(
     task_result_bytes: options.TaskResultBytes = "256MiB",
     tasks_per_principal: options.TasksPerPrincipal = 256,
     store_connections: options.StoreConnections = 10,
+    openai_any_model: options.OpenAiAnyModel = False,
     log_level: options.LogLevel = "info",
     log_format: options.LogFormatName = "text",
 ) -> None:
@@ -227,6 +228,7 @@ def serve(
             task_result_bytes=byte_size("--task-result-bytes", task_result_bytes),
             tasks_per_principal=tasks_per_principal,
             store_connections=store_connections,
+            openai_any_model=openai_any_model,
         )
         _serve(settings)
     except LivethreadError as error:

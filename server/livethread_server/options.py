@@ -243,3 +243,7 @@ StoreConnections = Annotated[
         "store-connections", min=1, max=1000, help="Connections to PostgreSQL at once, beside one that is the claim."
     ),
 ]
+OpenAiAnyModel = Annotated[
+    bool,
+    _option("openai-any-model/--no-openai-any-model", help="Answer requests under /openai/v1 for any name of a model."),
+]

@@ -111,6 +111,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         """All of it but the password that ``store`` may hold."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__} | {"store": masked(self.store)}
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+    openai_any_model: bool
 
     @property
     def address(self) -> str:

@@ -58,6 +58,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     tells: Sequence[Header] = ()
     errors: Sequence[ErrorCode] = ()
     guarded: bool = True
+    free: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:
