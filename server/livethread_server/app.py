@@ -152,9 +152,9 @@ class App:
         )
         self._http = HttpDoor(service, self.bounds, instance, people)
         operations = [*api_operations(self._http), metrics_operation(service, metrics)]
-        self._tasks.on_ended = each((metrics.saw_task, journal.write_task))
         models = Models(_card(model, vocabulary, context), shop.abilities, any_name=settings.openai_any_model)
         openai = OpenAiDoor(self._tasks, models, version).operations()
+        self._tasks.on_ended = each((metrics.saw_task, journal.write_task))
         hub.on_event = each((self._watching.heard, metrics.saw, journal.write))
         routes = [
             WebSocketRoute("/v1/ws", self._door.serve),

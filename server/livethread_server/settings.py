@@ -105,13 +105,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     tasks_kept: int
     task_result_bytes: int
     tasks_per_principal: int
+    openai_any_model: bool
     store_connections: int
 
     def __repr__(self) -> str:
         """All of it but the password that ``store`` may hold."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__} | {"store": masked(self.store)}
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
-    openai_any_model: bool
 
     @property
     def address(self) -> str:

@@ -32,7 +32,7 @@ TYPES: Mapping[ErrorCode, str] = MappingProxyType(
         ErrorCode.FORBIDDEN: "permission_error",
         ErrorCode.RATE_LIMITED: "rate_limit_error",
         ErrorCode.CONTEXT_OVERFLOW: "exceed_context_size_error",
-        ErrorCode.QUEUE_FULL: UNAVAILABLE,
+        ErrorCode.QUEUE_FULL: "rate_limit_error",
         ErrorCode.MODEL_LOADING: UNAVAILABLE,
         ErrorCode.MODEL_UNAVAILABLE: UNAVAILABLE,
         ErrorCode.INTERNAL: "server_error",

@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from livethread.errors import CommandError, ErrorCode
-from livethread_server.bounds import Bounds
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.session import ANYONE
 from livethread_server.store.memory import MemoryStore
@@ -30,10 +29,10 @@ CHAT = {"messages": HI}
 
 
 @asynccontextmanager
-async def asking(house: House, bounds: Bounds | None = None, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+async def asking(house: House, headers: dict[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the house's own door."""
     async with (
-        opened(house, bounds=bounds or Bounds()) as doors,
+        opened(house) as doors,
         httpx.AsyncClient(base_url=f"{doors.url}/openai/v1", headers=headers, timeout=10) as client,
     ):
         yield client
@@ -330,7 +329,7 @@ async def test_more_tasks_than_one_may_have_are_refused(vocabulary: Vocabulary, 
 
 
 async def test_a_request_with_a_known_key_is_not_done_twice(house: House) -> None:
-    async with asking(house, **{"idempotency-key": "k"}) as client:
+    async with asking(house, {"idempotency-key": "k"}) as client:
         first = await answer_of(house, client, "/chat/completions", CHAT, "Hello")
         again = await client.post("/chat/completions", json=CHAT)
     assert again.json()["id"] == first.json()["id"]

@@ -34,7 +34,7 @@ def ended(**fields: Any) -> Task:
         (ErrorCode.FORBIDDEN, 403, "permission_error", "forbidden"),
         (ErrorCode.NOT_FOUND, 404, "invalid_request_error", "not_found"),
         (ErrorCode.RATE_LIMITED, 429, "rate_limit_error", "rate_limit_exceeded"),
-        (ErrorCode.QUEUE_FULL, 503, "unavailable_error", "queue_full"),
+        (ErrorCode.QUEUE_FULL, 429, "rate_limit_error", "queue_full"),
         (ErrorCode.INTERNAL, 500, "server_error", "internal"),
     ],
 )
