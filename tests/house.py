@@ -40,6 +40,8 @@ from livethread_server.engine.wire import (
 )
 from livethread_server.findings import Findings
 from livethread_server.history import HistoryBounds
+from livethread_server.http.openai.door import OpenAiDoor
+from livethread_server.http.openai.models import Card, Models
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lanes
 from livethread_server.listening import Listening
@@ -295,6 +297,9 @@ class House:
             model="smol",
             instance="i_1",
         )
+        card = Card(name="smol", created=7, size=9, vocabulary=vocabulary.size, trained_context=2048, context=2048)
+        models = Models(card, self.shop.abilities, any_name=more.get("any_model", False))
+        self.openai = OpenAiDoor(self.tasks, models, "0")
         queued = more.get("queued_runs", 8)
         self.service = Service(
             store=store,

@@ -151,6 +151,7 @@ def serve(
     tasks_kept: options.TasksKept = 10_000,
     task_result_bytes: options.TaskResultBytes = "256MiB",
     tasks_per_principal: options.TasksPerPrincipal = 256,
+    openai_any_model: options.OpenAiAnyModel = False,
     store_connections: options.StoreConnections = 10,
     log_level: options.LogLevel = "info",
     log_format: options.LogFormatName = "text",
@@ -223,6 +224,7 @@ def serve(
             tasks_kept=tasks_kept,
             task_result_bytes=byte_size("--task-result-bytes", task_result_bytes),
             tasks_per_principal=tasks_per_principal,
+            openai_any_model=openai_any_model,
             store_connections=store_connections,
         )
         _serve(settings)

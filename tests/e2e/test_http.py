@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import subprocess
+from pathlib import Path
+from shutil import which
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.serving import ServerProcess
 from tests.web import streaming
 from tests.wireclient import connected
 
+README = Path(__file__).parents[2] / "README.md"
 HELLO = {"messages": [{"role": "user", "content": "Say hello."}], "sampling": {"max_tokens": 8, "seed": 1}}
 
 
@@ -75,6 +81,16 @@ def test_a_run_is_begun_and_asked_for_later(live_server: ServerProcess) -> None:
     assert curl(live_server, "DELETE", headers["location"])[0] == 200
 
 
+@pytest.mark.skipif(which("curl") is None, reason="there is no curl here")
+def test_the_lines_of_the_readme_do_what_it_says(live_server: ServerProcess) -> None:
+    (block,) = re.findall(r"### Over HTTP.*?```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    script = block.replace("127.0.0.1:8000", f"127.0.0.1:{live_server.port}")
+    done = subprocess.run(["bash", "-e", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "event: run.finished" in done.stdout
+    assert '"state":"finished","reason":"' in done.stdout
+
+
 async def test_both_doors_tell_one_stream_and_a_cut_reader_resumes_at_the_very_token(
     live_server: ServerProcess,
 ) -> None:
@@ -108,3 +124,11 @@ async def test_both_doors_tell_one_stream_and_a_cut_reader_resumes_at_the_very_t
             await socket.ask("generate", thread="both", run="s_both", mode="regenerate", sampling={"max_tokens": 4})
             assert (await stream.next("run.delta")).data["run"] == "s_both"
             assert (await stream.next("run.finished")).data["run"] == "s_both"
+
+
+async def test_a_server_that_is_stopped_ends_its_streams_and_itself(live_server: ServerProcess) -> None:
+    async with streaming(f"{live_server.url}/v1/watch") as stream:
+        await stream.next("watching")
+        stopping = asyncio.create_task(asyncio.to_thread(live_server.stop))
+        assert [told for told in await stream.rest() if not told.name.startswith("thread.")] == []
+        assert await stopping == 0

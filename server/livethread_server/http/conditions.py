@@ -57,8 +57,8 @@ def expected_version(request: Request) -> int | None:
 
 def is_known(request: Request, tag: str) -> bool:
     """Whether ``If-None-Match`` names this ETag (RFC 9110, 13.1.2)."""
-    given = ",".join(request.headers.getlist("if-none-match"))
-    return tag in (one.strip().removeprefix("W/") for one in given.split(","))
+    given = [one.strip() for one in ",".join(request.headers.getlist("if-none-match")).split(",")]
+    return given == ["*"] or tag in (one.removeprefix("W/") for one in given)
 
 
 def idempotency_key(request: Request) -> str | None:

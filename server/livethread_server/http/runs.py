@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Annotated
 
 import msgspec
@@ -209,8 +209,9 @@ async def _told(run: OneRun) -> AsyncGenerator[bytes, None]:
     yield event(msgspec.json.encode(run.accepted), "accepted", run.telling.position)
     if run.snapshot is not UNSET:
         yield event(msgspec.json.encode(run.snapshot), "run.snapshot")
-    async for frame, head in run.frames():
-        yield run.telling.part(frame, head)
+    async with aclosing(run.frames()) as frames:
+        async for frame, head in frames:
+            yield run.telling.part(frame, head)
 
 
 def _location(run: str) -> str:

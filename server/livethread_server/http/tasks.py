@@ -134,6 +134,7 @@ def task_operations(tasks: Tasks) -> list[Operation]:
 
 
 def _create(kind: TaskKind, door: _TaskDoor) -> Operation:
+    whole = _with_result(kind)
     return Operation(
         id=f"create_{kind.name.replace('-', '_')}",
         method="POST",
@@ -143,14 +144,21 @@ def _create(kind: TaskKind, door: _TaskDoor) -> Operation:
         handler=partial(door.create, kind),
         query=CreateQuery,
         body=kind.Input,
-        ok=Task,
+        ok=whole,
         more_statuses=(202,),
-        accepted=Task,
+        accepted=whole,
         streams=(TaskUpdated, TaskDelta),
         headers=(PREFER, ACCEPT, KEY),
         tells=(LOCATION, APPLIED),
         errors=REFUSALS,
     )
+
+
+def _with_result(kind: TaskKind) -> type[Struct]:
+    """What a task of this kind is, for those who read descriptions."""
+    name = "".join(part.capitalize() for part in kind.name.split("-")) + "Task"
+    result: Any = kind.Result | None
+    return msgspec.defstruct(name, [("result", result, None)], bases=(Task,), frozen=True, kw_only=True)
 
 
 class _TaskDoor:

@@ -31,11 +31,11 @@ class LiveTask:
     clock.
     """
 
-    def __init__(self, task: Task, kind: TaskKind, number: int, digest: str) -> None:
+    def __init__(self, task: Task, kind: TaskKind, number: int, digest: str, key: str | None) -> None:
         self.kind = kind
         self.number = number
         self.digest = digest
-        self.key: str | None = None
+        self.key = key
         self.work: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.refused: CommandError | None = None

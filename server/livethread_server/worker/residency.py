@@ -16,6 +16,7 @@ import numpy as np
 
 from livethread_server.engine.wire import Evict, Moved, Settled, is_side
 from livethread_server.worker.archive import Archive
+from livethread_server.worker.census import census
 from livethread_server.worker.chunk import Bytes, Head, Namer, scope_of
 from livethread_server.worker.llama import Context, DecodeFailed
 from livethread_server.worker.rows import Malformed, Shape, parse, rows_of
@@ -247,29 +248,10 @@ class Residencies:
             moved.append(place)
 
     def stats(self) -> dict[str, Any]:
-        """Threads by residency, what the tiers hold, and how many sequences had to go; ``tasks`` apart from threads,
-        ``kept`` is how many contexts of theirs there are in RAM or on disk.
-        """
-        threads = {"live": 0, "ram": 0, "disk": 0}
-        for place in self._told.values():
-            threads[place.residency] += 1
-        tasks = self.slots.tasks
-        cells = self._context.cells - tasks * self._context.length
-        return {
-            "threads": threads,
-            "live": {**self._live(side=False), "of": self._context.sequences - tasks, "cells": cells},
-            "tasks": {**self._live(side=True), "of": tasks, "kept": self._archive.passing},
-            "evictions": self.evictions,
-            **self._archive.stats(),
-        }
-
-    def _live(self, *, side: bool) -> dict[str, int]:
-        held = [slot for slot in self.slots if slot.held and slot.side == side]
-        return {
-            "sequences": sum(slot.thread is not None for slot in held),
-            "running": sum(not slot.idle for slot in held),
-            "tokens": sum(slot.in_kv for slot in held if slot.thread is not None),
-        }
+        """The `census`, what the tiers hold, and how many of threads' sequences had to go."""
+        threads = [place.residency for place in self._told.values()]
+        counted = census(self._context, self.slots, threads, self._archive.passing)
+        return {**counted, "evictions": self.evictions, **self._archive.stats()}
 
     def close(self) -> None:
         """Save what threads have only live, the last used first, and have it all written to disk."""

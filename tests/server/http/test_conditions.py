@@ -45,6 +45,7 @@ def test_an_etag_is_known_only_whole() -> None:
     assert etag(2) == '"v2"'
     assert not is_known(request(("if-none-match", '"v2"')), etag(2, 3))
     assert not is_known(request(), etag(2, 3))
+    assert is_known(request(("if-none-match", "*")), etag(2, 3))
 
 
 def test_a_key_is_one_and_not_endless() -> None:

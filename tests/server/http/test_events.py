@@ -94,6 +94,8 @@ async def test_a_server_that_goes_away_ends_its_streams(doors: OpenHouse) -> Non
         await other.next("watching")
         doors.web.close_all(CloseCode.SHUTDOWN, "The server shuts down.")
         assert (await stream.rest(), await other.rest()) == ([], [])
+        async with streaming(f"{doors.url}/v1/watch") as late:
+            assert [told.name for told in await late.rest()] == ["watching"]
 
 
 async def test_streams_above_a_principals_share_are_refused_before_anything_begins(house: House) -> None:

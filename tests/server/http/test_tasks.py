@@ -144,7 +144,7 @@ async def test_a_task_that_fails_is_a_problem_for_who_waits(house: House, web: h
         await asyncio.sleep(0.005)
     house.engine.finish(house.engine.unfinished[0], "error", "The engine died. Ask again.")
     answer = await asking
-    assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert answer.json()["details"] == {"task": "t"}
     assert (await ended(web, "t"))["state"] == "failed"
 

@@ -31,7 +31,7 @@ def served(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     site = installed(EXAMPLE, tmp_path_factory.mktemp("plugin"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
-        server = ServerProcess(tmp_path_factory.mktemp("server"), model_path, "--task-sequences", "4")
+        server = ServerProcess(tmp_path_factory.mktemp("server"), model_path, "--task-sequences", "4", "--drain", "0.2")
         server.start()
     yield server
     server.stop()
@@ -163,3 +163,16 @@ def test_what_readme_says_of_tasks_runs(served: ServerProcess, tmp_path: Path) -
     assert '"id":"job-1","kind":"embedding","state":"done"' in told.stdout
     said = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True, timeout=60, check=True)
     assert "Usage(prompt_tokens=" in said.stdout
+
+
+def test_a_server_that_goes_away_tells_who_streams_and_exits_with_0(served: ServerProcess, web: httpx.Client) -> None:
+    long = CHAT | {"max_tokens": 1500, "messages": [{"role": "user", "content": "Count to a thousand."}]}
+    with web.stream("POST", "/v1/tasks/chat-completion?stream=true", json=long) as stream:
+        lines = stream.iter_lines()
+        while next(lines) != "event: task.delta":
+            pass
+        served.send_signal()
+        data = [line for line in lines if line.startswith("data: ")]
+    last = json.loads(data[-1].removeprefix("data: "))
+    assert (last["task"]["state"], last["task"]["reason"]) == ("cancelled", "cancelled")
+    assert served.wait() == 0

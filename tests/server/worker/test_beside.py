@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,8 @@ from tests.driven import Driven, reused, sources, tokens_of, words
 LENGTH, THREADS, TASKS = 256, 2, 2
 END = 2
 
+Start = Callable[[Costs], Driven]
+
 
 @pytest.fixture(scope="module")
 def shared(model_path: Path) -> Iterator[tuple[Context, Costs]]:
@@ -26,10 +28,18 @@ def shared(model_path: Path) -> Iterator[tuple[Context, Costs]]:
         yield context, canary.prove(context)
 
 
+class Cheap(Costs):
+    """Each prompt token costs a millisecond, whatever it took."""
+
+    def of_token(self, depth: int) -> float:
+        return 1.0
+
+
 @pytest.fixture
-def driven(shared: tuple[Context, Costs], tmp_path: Path) -> Iterator[Driven]:
+def start(shared: tuple[Context, Costs], tmp_path: Path) -> Iterator[Start]:
     for sequence in range(THREADS + TASKS):
         shared[0].drop(sequence)
+    started: list[Driven] = []
     configure = Configure(
         model_path=__file__,
         context=LENGTH,
@@ -38,9 +48,19 @@ def driven(shared: tuple[Context, Costs], tmp_path: Path) -> Iterator[Driven]:
         ram_dir=str(tmp_path / "ram"),
         ram_bytes=1 << 30,
     )
-    driven = Driven(*shared, configure)
-    yield driven
-    driven.tiers.files.close()
+
+    def start(costs: Costs) -> Driven:
+        started.append(Driven(shared[0], costs, configure))
+        return started[-1]
+
+    yield start
+    for driven in started:
+        driven.tiers.files.close()
+
+
+@pytest.fixture
+def driven(shared: tuple[Context, Costs], start: Start) -> Driven:
+    return start(shared[1])
 
 
 def computed(output: Output) -> int:
@@ -50,8 +70,8 @@ def computed(output: Output) -> int:
 
 def test_a_flood_of_tasks_takes_nothing_from_a_thread_nor_makes_it_wait(driven: Driven) -> None:
     first = driven.ask("r1", words(1), "t", max_tokens=3)
-    for number in range(6):
-        driven.submit(f"task{number}", words(10 + number, 120), f"~{number}", max_tokens=2)
+    for number in range(4):
+        driven.submit(f"task{number}", words(10 + number, 100), f"~{number}", max_tokens=2)
     driven.step()
     driven.submit("r2", words(1) + tokens_of(first) + words(2, 5), "t", max_tokens=3)
     most = 0
@@ -59,8 +79,8 @@ def test_a_flood_of_tasks_takes_nothing_from_a_thread_nor_makes_it_wait(driven: 
         driven.step()
         most = max(most, driven.tiers.residencies.stats()["tasks"]["running"])
     assert most == TASKS
-    assert sum(bool(said.finished) for run, said in driven.said.items() if run.startswith("task")) < 6
-    driven.finish(*(f"task{number}" for number in range(6)))
+    assert sum(bool(said.finished) for run, said in driven.said.items() if run.startswith("task")) < 4
+    driven.finish(*(f"task{number}" for number in range(4)))
     assert reused(driven.said["r2"]) == 52
     assert {moved.residency for moved in driven.moved} == {"live"}
     assert {moved.thread for moved in driven.moved} == {"t"}
@@ -68,7 +88,7 @@ def test_a_flood_of_tasks_takes_nothing_from_a_thread_nor_makes_it_wait(driven: 
 
 def test_stateless_chats_that_take_turns_are_served_from_the_cache(driven: Driven) -> None:
     histories = {number: words(20 + number, 40) for number in range(3 * TASKS)}
-    for turn in range(3):
+    for turn in range(2):
         for number, history in histories.items():
             output = driven.ask(f"r{turn}.{number}", history, f"~{turn}.{number}", max_tokens=3)
             if turn > 0:
@@ -138,3 +158,14 @@ def test_a_cancelled_task_frees_its_sequence_within_one_step(driven: Driven) -> 
     assert driven.tiers.residencies.stats()["tasks"]["running"] == 0
     driven.step(CancelRun("r2"))
     assert driven.tiers.residencies.stats()["tasks"]["running"] == 0
+
+
+def test_a_threads_first_token_is_told_before_tasks_prompts_are_read_on(start: Start) -> None:
+    driven = start(Cheap())
+    driven.submit("r1", words(1, 250), "~1", max_tokens=1)
+    driven.step()
+    driven.submit("r2", words(2, 4), "t", max_tokens=1)
+    driven.step()
+    assert driven.said["r2"].finished
+    assert driven.progress["r1"] == 2
+    assert driven.steps == 1 + 2

@@ -100,3 +100,10 @@ def test_threads_prompts_come_before_tasks_however_long_these_have_waited() -> N
     assert chunks == [Chunk(1, 12), Chunk(0, 10)]
     chunks = plan(1, [*waiting, Waiting(3, 500, 0, 10)], costs(), step_ms=100, longest=LONGEST)
     assert chunks == [Chunk(1, 12), Chunk(3, 10)]
+
+
+def test_tasks_prompts_make_no_step_longer_than_it_should_be() -> None:
+    task = Waiting(0, 500, 0, 1, side=True)
+    assert plan(0, [task], costs(), step_ms=100, longest=LONGEST) == [Chunk(0, 25)]
+    assert plan(0, [task, Waiting(1, 20, 0, 9)], costs(), step_ms=100, longest=LONGEST) == [Chunk(1, 20)]
+    assert plan(0, [task, Waiting(1, 10, 0, 9)], costs(), step_ms=100, longest=LONGEST) == [Chunk(1, 10), Chunk(0, 15)]
