@@ -3,21 +3,27 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
+TYPES := $(BIN)/livethread spec schemas | node webclient/scripts/types.mjs
 
-.PHONY: serve test check format fuzz bench soak install webclient clean
+.PHONY: serve test check types format fuzz bench soak install webclient clean
 
 serve: install webclient
 	$(BIN)/livethread serve $(ARGS)
 
 test: install webclient
 	cd webclient && npm test
-	$(RUN) pytest $(ARGS)
+	$(RUN) pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: install webclient/node_modules/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	cd webclient && npm run check
+	$(TYPES) | diff - webclient/src/wire-types.ts || (echo "The wire has changed: run 'make types'."; exit 1)
+
+types: install webclient/node_modules/.installed
+	$(TYPES) > webclient/src/wire-types.new
+	mv webclient/src/wire-types.new webclient/src/wire-types.ts
 
 format: install
 	$(BIN)/ruff format .
@@ -27,7 +33,7 @@ fuzz: install
 	LIVETHREAD_FUZZ=10000 $(RUN) pytest tests/server/test_fuzz.py tests/server/sockets/test_fuzz.py --timeout 0 $(ARGS)
 
 bench: install
-	$(RUN) tests.bench $(ARGS)
+	$(RUN) tests.bench $(if $(PEER),--peer $(PEER)) $(ARGS)
 
 soak: install
 	$(RUN) tests.soak $(ARGS)
@@ -47,7 +53,7 @@ webclient/node_modules/.installed: webclient/package.json webclient/package-lock
 	cd webclient && npm ci --no-fund --no-audit
 	touch $@
 
-webclient/dist/index.html: webclient/node_modules/.installed $(shell find webclient/src webclient/index.html webclient/public -type f 2>/dev/null)
+webclient/dist/index.html: webclient/node_modules/.installed $(shell find webclient/src webclient/docs webclient/index.html webclient/public -type f 2>/dev/null)
 	cd webclient && npm run build
 	touch $@
 

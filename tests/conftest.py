@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
-from tests.gemma import gemma_in
+from tests.postgres import PostgresServer, postgres_server
 from tests.serving import ServerProcess
 
 # OpenMP's waiting OS threads spin; with several engines on few cores they would eat each other's time.
@@ -25,7 +25,22 @@ def model_path() -> Path:
 @pytest.fixture(scope="session")
 def gemma_path() -> Path:
     """A real model whose memory cannot be cut, fetched into the user's models folder where it is missing."""
-    return gemma_in(default_models_dir())
+    return locate("gemma-3-270m", default_models_dir()).path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server. It fails, with what to install, where there is none."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database."""
+    url = postgres.create()
+    yield url
+    postgres.drop(url)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 
 from livethread import messages as wire
 from livethread.errors import CommandError
-from livethread.model import Reason, Sampling, Thread, Timings, Usage
+from livethread.model import Reason, Sampling, Thread, Timings, TokenLogprob, Usage
 from livethread.replica import apply
 from tests.fake_session import NOBODY as NOBODY
 from tests.fake_session import FakeSession
@@ -27,7 +27,8 @@ class FakeServer:
     """Says ``words`` in every run, one token each; waits for ``pace`` before each where there is one.
 
     ``received`` holds every command; ``token`` is what a hello must bring, where one is needed;
-    ``failure`` ends every run with an error after its words. ``muted`` holds replies back.
+    ``failure`` ends every run with an error after its words. ``likely`` tells a logprob of −1 with each word.
+    ``muted`` holds replies back.
 
     Sessions are cut without a word after as many frames, either way, as ``cuts`` says, one number for each session;
     the last holds for ever where it is None. ``forgetful`` knows nothing of a ``since``, ``vague`` no token of it.
@@ -40,6 +41,7 @@ class FakeServer:
         self.words = ["Good", " day", "."]
         self.pace: asyncio.Semaphore | None = None
         self.failure: wire.ErrorBody | None = None
+        self.likely = False
         self.muted = False
         self.subprotocol_missing = False
         self.cuts: list[int] = []
@@ -137,7 +139,10 @@ class FakeServer:
                 if self.pace is not None:
                     await self.pace.acquire()
                 text = self.words[token]
-                await self.tell(wire.RunDelta(thread=thread, run=run, start=token, to=token + 1, text=text))
+                likely = (TokenLogprob(token, text, tuple(text.encode()), -1.0),) if self.likely else UNSET
+                await self.tell(
+                    wire.RunDelta(thread=thread, run=run, start=token, to=token + 1, text=text, logprobs=likely)
+                )
         except asyncio.CancelledError:
             if self.died == run:
                 return

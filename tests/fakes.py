@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from livethread.model import Message, Principal, Run, RunState, Thread
+from livethread.tasks import Task
 from livethread_server.settings import Settings
 from livethread_server.store.base import Change, EventRecord, RunRecord, Turn, Unusable
 from livethread_server.store.memory import MemoryStore
@@ -77,6 +78,20 @@ def a_run(run: str = "r", thread: str = "t", state: RunState = "queued", **field
     return RunRecord(run=shown, **(settled | fields))
 
 
+def a_task(**fields: Any) -> Task:
+    """A task of ``alice`` unless said otherwise."""
+    settled: dict[str, Any] = {
+        "id": "k",
+        "kind": "chat-completion",
+        "state": "queued",
+        "model": "smol",
+        "instance": "i_1",
+        "by": Principal("alice", "Alice"),
+        "created_at": "2026-01-01T00:00:00.000000Z",
+    }
+    return Task(**(settled | fields))
+
+
 def a_change(was: Thread, **fields: Any) -> Change:
     """The next change of a thread; ``events`` are bodies, ``thread`` sets fields of the thread."""
     events = tuple(EventRecord(was.seq + step, body) for step, body in enumerate(fields.pop("events", ()), start=1))
@@ -96,6 +111,7 @@ def settings(**fields: Any) -> Settings:
         "model": "m",
         "context": 512,
         "sequences": 1,
+        "task_sequences": 0,
         "store": "memory",
         "chat_template": None,
         "system_prompt": "",
@@ -112,11 +128,13 @@ def settings(**fields: Any) -> Settings:
         "step_ms": 100.0,
         "watchdog": 60.0,
         "queued_runs": 1,
+        "queued_tasks": 1,
         "subscriptions": 1,
         "outbox_bytes": 1 << 20,
         "sockets": 10_000,
         "sessions_per_principal": 10_000,
         "head_bytes": 32 << 10,
+        "body_bytes": 1 << 20,
         "request_seconds": 20.0,
         "hello_seconds": 10.0,
         "ping_seconds": 15.0,
@@ -144,5 +162,11 @@ def settings(**fields: Any) -> Settings:
         "jwt_algorithms": ("HS256", "RS256", "ES256"),
         "jwt_leeway": 30.0,
         "shares": 8,
+        "task_results": 600.0,
+        "tasks_kept": 10_000,
+        "task_result_bytes": 256 << 20,
+        "tasks_per_principal": 256,
+        "openai_any_model": False,
+        "store_connections": 10,
     }
     return Settings(**(plain | fields))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from livethread import messages as wire
 from livethread.codec import JsonCodec, to_event
@@ -21,9 +24,24 @@ from livethread_server.auth.gate import Gate
 from livethread_server.contexts import Contexts
 from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.outputs import RunOutputs
-from livethread_server.engine.wire import Delta, Finished, Ingest, Moved, Output, Progress, Started, Submit, Warm
+from livethread_server.engine.wire import (
+    Delta,
+    Finished,
+    Ingest,
+    Logprob,
+    Moved,
+    Output,
+    Pooling,
+    Progress,
+    Ready,
+    Started,
+    Submit,
+    Warm,
+)
 from livethread_server.findings import Findings
 from livethread_server.history import HistoryBounds
+from livethread_server.http.openai.door import OpenAiDoor
+from livethread_server.http.openai.models import Card, Models
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lanes
 from livethread_server.listening import Listening
@@ -35,6 +53,14 @@ from livethread_server.service import Service
 from livethread_server.session import Session
 from livethread_server.sharing import Sharing
 from livethread_server.store.base import Store
+from livethread_server.task_commands import TaskCommands
+from livethread_server.tasks.bench import ModelBench
+from livethread_server.tasks.bounds import TaskBounds
+from livethread_server.tasks.kind_list import Kinds
+from livethread_server.tasks.kinds.builtin import builtin_kinds
+from livethread_server.tasks.tasks import Tasks
+from livethread_server.tasks.texts import Texts
+from livethread_server.tasks.workshop import Workshop
 from livethread_server.thread_commands import ThreadCommands
 from livethread_server.threads import Residencies
 from livethread_server.vocabulary import Vocabulary
@@ -44,8 +70,26 @@ E = TypeVar("E", bound=Event)
 PATIENCE = 10.0
 
 
+READY = Ready(
+    context=2048,
+    trained_context=2048,
+    sequences=4,
+    cells=8192,
+    vocabulary=49152,
+    description="fake",
+    cuttable=True,
+    task_sequences=4,
+    dimensions=4,
+    pooling="mean",
+    embed_tokens=2048,
+)
+"""What the fake engine's model can do."""
+
+
 class FakeEngine:
-    """An engine that says what the test tells it to. It takes ``room`` runs at once and queues the rest."""
+    """An engine that says what the test tells it to. It takes ``room`` runs of threads, and as many of tasks, at once
+    and queues the rest.
+    """
 
     def __init__(self, room: int = 100) -> None:
         self.trouble: CommandError | None = None
@@ -57,14 +101,17 @@ class FakeEngine:
         self.warmed: list[Warm] = []
         self.evicted: list[str] = []
         self.settles: Residency | None = None
+        self.ready: Ready | None = READY
         self._outputs: dict[str, RunOutputs] = {}
+        self.embedded: list[tuple[tuple[tuple[int, ...], ...], Pooling]] = []
         self._room = room
 
     def submit(self, submit: Submit) -> RunOutputs:
         if self.trouble is not None:
             raise self.trouble
         outputs = RunOutputs(submit.run)
-        outputs.position = max(0, len(self._outputs) + 1 - self._room)
+        kin = sum(self.submitted[run].side == submit.side for run in self._outputs)
+        outputs.position = max(0, kin + 1 - self._room)
         self.submitted[submit.run] = submit
         self._outputs[submit.run] = outputs
         return outputs
@@ -95,6 +142,18 @@ class FakeEngine:
             raise self.trouble
         self.evicted.append(thread)
         return self.settles or "disk"
+
+    async def embed(
+        self, texts: Sequence[tuple[int, ...]], pooling: Pooling
+    ) -> AsyncGenerator[tuple[int, npt.NDArray[np.float32]]]:
+        """Vectors that say how long the text is, its first token, and its last one."""
+        if self.trouble is not None:
+            raise self.trouble
+        self.embedded.append((tuple(texts), pooling))
+        for index, tokens in enumerate(texts):
+            row = [len(tokens), tokens[0], tokens[-1], 0.0]
+            rows = [[float(token), 1.0, 0.0, 0.0] for token in tokens] if pooling == "none" else [row]
+            yield index, np.asarray(rows, np.float32)
 
     async def stats(self) -> dict[str, Any]:
         if self.trouble is not None:
@@ -127,8 +186,8 @@ class FakeEngine:
     def progress(self, run: str, processed: int, total: int) -> None:
         self._put(run, progress=Progress(0, processed, total))
 
-    def say(self, run: str, text: str, tokens: tuple[int, ...]) -> None:
-        self._put(run, delta=Delta(tokens, text))
+    def say(self, run: str, text: str, tokens: tuple[int, ...], logprobs: tuple[Logprob, ...] = ()) -> None:
+        self._put(run, delta=Delta(tokens, text, logprobs))
 
     def finish(self, run: str, reason: Reason = "stop", error: str | None = None) -> None:
         moment = time.monotonic()
@@ -150,7 +209,7 @@ class Guest:
         self._service = service
         self._ids = itertools.count(1)
 
-    async def ask(self, kind: type[Command], **fields: Any) -> Any:
+    async def ask(self, kind: type[Command], /, **fields: Any) -> Any:
         """Carry a command out; its ``Ok``, or the `CommandError`. ``thread`` may be left out: it is ``t``."""
         if "thread" not in fields and issubclass(kind, wire.ThreadCommand):
             fields["thread"] = "t"
@@ -228,6 +287,19 @@ class House:
         )
         self.gate = Gate(more.get("auth"))
         self.sharing = Sharing(store, lanes, hub, self.gate, self.listening, more.get("shares", 8))
+        texts = Texts(vocabulary, prompter)
+        self.shop = shop = Workshop("smol", texts, self.engine)
+        self.tasks = Tasks(
+            Kinds((*builtin_kinds(), *more.get("kinds", ()))),
+            partial(ModelBench, shop),
+            shop.abilities,
+            more.get("task_bounds", TaskBounds()),
+            model="smol",
+            instance="i_1",
+        )
+        card = Card(name="smol", created=7, size=9, vocabulary=vocabulary.size, trained_context=2048, context=2048)
+        models = Models(card, self.shop.abilities, any_name=more.get("any_model", False))
+        self.openai = OpenAiDoor(self.tasks, models, "0")
         queued = more.get("queued_runs", 8)
         self.service = Service(
             store=store,
@@ -243,6 +315,7 @@ class House:
             limits=Limits(1 << 20, 1 << 18, 2048, queued, more.get("subscriptions", 4)),
             threads=threads,
             listening=self.listening,
+            tasks=TaskCommands(self.tasks),
         )
 
     def guest(self, principal: str = "alice") -> Guest:
@@ -276,6 +349,7 @@ async def closing(house: House) -> AsyncIterator[House]:
     """Use a house and stop its runs after it."""
     await house.store.open()
     yield house
+    await house.tasks.stop()
     await house.gate.stop()
     await house.findings.stop()
     await house.watching.stop()

@@ -12,6 +12,9 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from livethread_server.bounds import Bounds
+from livethread_server.http.api import api_operations, api_routes
+from livethread_server.http.door import HttpDoor
+from livethread_server.http.openai.door import openai_routes
 from livethread_server.http.site import http_routes
 from livethread_server.outbox import Outbox
 from livethread_server.sockets import protocols
@@ -24,9 +27,10 @@ BOUNDS = Bounds()
 class OpenHouse:
     """A house with its doors open on ``port``."""
 
-    def __init__(self, house: House, door: WebSocketDoor, port: int) -> None:
+    def __init__(self, house: House, door: WebSocketDoor, web: HttpDoor, port: int) -> None:
         self.house = house
         self.door = door
+        self.web = web
         self.port = port
         self.ws_url = f"ws://127.0.0.1:{port}/v1/ws"
         self.url = f"http://127.0.0.1:{port}"
@@ -40,6 +44,10 @@ class OpenHouse:
         """Return once so many sockets are open."""
         await _until(lambda: len(self.door._open) == count)
 
+    async def answered(self) -> None:
+        """Return once no request is being answered."""
+        await _until(lambda: not self.web.sessions)
+
     async def emptied(self) -> None:
         """Return once no socket is open."""
         await _until(lambda: not self.door._open)
@@ -51,7 +59,11 @@ async def opened(
 ) -> AsyncIterator[OpenHouse]:
     """Open the doors of a house until the block ends."""
     door = WebSocketDoor(house.service, bounds, hello_required=hello_required or house.gate.required)
-    app = Starlette(routes=[WebSocketRoute("/v1/ws", door.serve), *http_routes(house.service, webclient)])
+    web = HttpDoor(house.service, bounds, "i_1")
+    api = api_routes(api_operations(web), web)
+    openai = openai_routes(house.openai.operations(), web)
+    routes = [WebSocketRoute("/v1/ws", door.serve), *api, *openai, *http_routes(house.service, webclient)]
+    app = Starlette(routes=routes)
     config = uvicorn.Config(
         app,
         port=0,
@@ -64,7 +76,7 @@ async def opened(
     serving = asyncio.create_task(server.serve())
     await _until(lambda: server.started)
     try:
-        yield OpenHouse(house, door, server.servers[0].sockets[0].getsockname()[1])
+        yield OpenHouse(house, door, web, server.servers[0].sockets[0].getsockname()[1])
     finally:
         server.should_exit = True
         await serving

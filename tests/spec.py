@@ -12,7 +12,7 @@ from msgspec import Struct
 
 SPEC = Path(__file__).parents[1] / "protocol" / "SPEC.md"
 ANY = "…"
-EPHEMERAL = ("run.delta", "run.progress", "thread.residency")
+EPHEMERAL = ("run.delta", "run.progress", "thread.residency", "task.delta", "task.updated")
 
 
 class Block(Struct, frozen=True):

@@ -46,6 +46,8 @@ OUTSIDE = frozenset(
     ]
 )
 """Parts of the standard library that reach for the world, a clock or chance."""
+PIPE = ["wire", "packing", "grammar_wire"]
+"""What of the server its child processes know: what is said, and how."""
 PURE_WORKER = ["scheduler", "sequence", "cache", "text"]
 ROOMS = ["store", "hub", "engine", "prompt"]
 """They meet in `service` and never import one another."""
@@ -53,11 +55,14 @@ DOORS = {
     "llama_cpp": {"worker/llama", "worker/grammar", "vocabulary"},
     "starlette": {"websocket", "http", "app"},
     "sqlalchemy": {"store/sql"},
-    "aiosqlite": {"store/sql"},
-    "msgpack": {"codec", "engine/wire"},
+    "alembic": {"store/sql"},
+    "asyncpg": {"store/sql"},
+    "msgpack": {"codec", "engine/packing"},
     "websockets": {"session", "sockets"},
     "jwt": {"auth/jwt", "auth/keys"},
     "cryptography": {"auth/keys"},
+    "huggingface_hub": {"sources/hub"},
+    "httpx2": {"sources/hub"},
 }
 """Which modules, or folders of modules, may import a library."""
 
@@ -148,7 +153,7 @@ def test_the_protocol_knows_nothing_of_the_server() -> None:
 @pytest.mark.parametrize("module", [one for one in SERVER if within(one, "livethread_server.worker")])
 def test_the_worker_knows_only_its_pipe_of_the_server(module: str) -> None:
     server = {one for one in IMPORTS[module] if within(one, "livethread_server")}
-    allowed = ("livethread_server.worker", "livethread_server.engine.wire")
+    allowed = ("livethread_server.worker", *(f"livethread_server.engine.{name}" for name in PIPE))
     assert not [one for one in server if not within(one, *allowed)]
     assert {one for one in IMPORTS[module] if within(one, "livethread")} <= {
         "livethread.errors",
@@ -175,7 +180,26 @@ def test_store_hub_engine_and_prompt_never_import_one_another(room: str) -> None
 @pytest.mark.parametrize("door", ["websocket", "http"])
 def test_the_doors_know_the_service_and_no_room_behind_it(door: str) -> None:
     rooms = [f"livethread_server.{room}" for room in (*ROOMS, "worker", "app", "cli")]
-    assert not [one for one in IMPORTS.get(f"livethread_server.{door}", ()) if within(one, *rooms)]
+    for module in SERVER:
+        if within(module, f"livethread_server.{door}"):
+            assert not [one for one in IMPORTS[module] if within(one, *rooms)], module
+
+
+def test_tasks_know_no_door_and_no_thread() -> None:
+    others = ("store", "hub", "prompt", "http", "websocket", "service", "runs", "lanes", "session", "outbox")
+    for module in SERVER:
+        if within(module, "livethread_server.tasks"):
+            assert not [
+                one for one in IMPORTS[module] if within(one, *(f"livethread_server.{name}" for name in others))
+            ]
+
+
+def test_a_kind_of_task_knows_only_its_bench() -> None:
+    for module in SERVER:
+        if within(module, "livethread_server.tasks.kinds"):
+            server = [one for one in IMPORTS[module] if within(one, "livethread_server")]
+            allowed = ("livethread_server.tasks.kind", "livethread_server.tasks.kinds")
+            assert all(within(one, *allowed) for one in server), module
 
 
 def test_only_the_cli_imports_the_app() -> None:
@@ -204,6 +228,23 @@ def test_the_terminal_client_knows_only_the_client() -> None:
 def test_every_library_has_one_door(library: str) -> None:
     users = {short(module) for module in FILES if library in libraries(module)}
     assert not {user for user in users if not any(f"{user}/".startswith(f"{door}/") for door in DOORS[library])}
+
+
+def test_the_sources_of_models_know_neither_folders_nor_catalogue() -> None:
+    allowed = {"meter", "model_errors"}
+    for module in SERVER:
+        if within(module, "livethread_server.sources"):
+            ours = {short(one) for one in IMPORTS[module] if within(one, "livethread_server")}
+            assert {one for one in ours if not one.startswith("sources")} <= allowed, module
+
+
+def test_what_the_hub_needs_is_imported_when_a_file_is_fetched() -> None:
+    whole = ast.parse(FILES["livethread_server.sources.hub"].read_text())
+    functions = [node for node in ast.walk(whole) if isinstance(node, ast.FunctionDef)]
+    late = {one for function in functions for one in ast.walk(function) if isinstance(one, ast.ImportFrom)}
+    typing = {one for node in whole.body if isinstance(node, ast.If) for one in ast.walk(node)}
+    at_once = [one for one in ast.walk(whole) if isinstance(one, ast.ImportFrom) and one not in late | typing]
+    assert not [one.module for one in at_once if str(one.module).startswith(("huggingface_hub", "httpx2"))]
 
 
 def test_uvicorn_is_known_to_the_cli_its_server_and_the_room_of_its_protocols() -> None:

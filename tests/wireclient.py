@@ -27,7 +27,7 @@ class WireClient:
         self._replies: dict[int, Map] = {}
         self._next = 0
 
-    async def send(self, kind: str, **fields: Any) -> int:
+    async def send(self, kind: str, /, **fields: Any) -> int:
         """Send a command; its id."""
         self._next += 1
         await self.send_raw({"type": kind, "id": self._next, **fields})
@@ -42,14 +42,14 @@ class WireClient:
         await self._until(lambda: number in self._replies)
         return self._replies.pop(number)
 
-    async def ask(self, kind: str, **fields: Any) -> Map:
+    async def ask(self, kind: str, /, **fields: Any) -> Map:
         """What a command was answered, which must be ``ok``."""
         reply = await self.reply(await self.send(kind, **fields))
         assert "ok" in reply, reply
         ok: Map = reply["ok"]
         return ok
 
-    async def refused(self, kind: str, **fields: Any) -> Map:
+    async def refused(self, kind: str, /, **fields: Any) -> Map:
         """Why a command was refused."""
         reply = await self.reply(await self.send(kind, **fields))
         assert "error" in reply, reply

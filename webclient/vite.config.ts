@@ -20,6 +20,9 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     license: { fileName: "assets/licenses.md" },
+    // The bundle of Swagger UI; only its own page loads it.
+    chunkSizeWarningLimit: 2000,
+    rolldownOptions: { input: ["index.html", "docs/index.html", "docs/openapi.html", "docs/asyncapi.html"] },
   },
   server: { proxy: { "/v1": { target: "http://127.0.0.1:8000", ws: true, changeOrigin: true, rewriteWsOrigin: true } } },
   test: { include: ["tests/**/*.test.ts"] },

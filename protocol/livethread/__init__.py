@@ -27,16 +27,29 @@ if TYPE_CHECKING:
         FellBehind,
         LivethreadError,
         RunFailed,
+        TaskStopped,
         TextReplaced,
     )
     from livethread.messages import Append, Delete, Draft, Edit, Event, Insert, Op, Truncate
     from livethread.missed import ThreadReplaced
-    from livethread.model import Message, Principal, Run, Sampling, Thread, Timings, Usage
+    from livethread.model import (
+        Alternative,
+        Message,
+        Principal,
+        Run,
+        Sampling,
+        Thread,
+        Timings,
+        TokenLogprob,
+        Usage,
+    )
     from livethread.run_stream import RunStream
     from livethread.states import ClientState
+    from livethread.task_stream import TaskStream
     from livethread.told import Piece
 
 __all__ = [
+    "Alternative",
     "Append",
     "Backoff",
     "Client",
@@ -61,10 +74,13 @@ __all__ = [
     "RunFailed",
     "RunStream",
     "Sampling",
+    "TaskStopped",
+    "TaskStream",
     "TextReplaced",
     "Thread",
     "ThreadReplaced",
     "Timings",
+    "TokenLogprob",
     "Truncate",
     "Usage",
     "connect",
@@ -84,13 +100,25 @@ _HOME = {
             "FellBehind",
             "LivethreadError",
             "RunFailed",
+            "TaskStopped",
             "TextReplaced",
         ),
         "livethread.messages": ("Append", "Delete", "Draft", "Edit", "Event", "Insert", "Op", "Truncate"),
-        "livethread.model": ("Message", "Principal", "Run", "Sampling", "Thread", "Timings", "Usage"),
+        "livethread.model": (
+            "Alternative",
+            "Message",
+            "Principal",
+            "Run",
+            "Sampling",
+            "Thread",
+            "Timings",
+            "TokenLogprob",
+            "Usage",
+        ),
         "livethread.missed": ("ThreadReplaced",),
         "livethread.run_stream": ("RunStream",),
         "livethread.states": ("ClientState",),
+        "livethread.task_stream": ("TaskStream",),
         "livethread.told": ("Piece",),
     }.items()
     for name in names

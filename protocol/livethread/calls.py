@@ -19,6 +19,7 @@ from livethread.messages import (
     Empty,
     Generate,
     Mutate,
+    TaskCreate,
     ThreadCreate,
     ThreadDelete,
     ThreadFork,
@@ -74,6 +75,8 @@ def repeatable(command: Command) -> Command:
     """The command with what makes it the same command when it is sent again."""
     match command:
         case Mutate(key=None) | Generate(key=None):
+            return replace(command, key=mint())
+        case TaskCreate(key=None):
             return replace(command, key=mint())
         case ThreadCreate(thread=None):
             return replace(command, thread=f"t{mint()}", if_exists="get")

@@ -24,6 +24,7 @@ from livethread.messages import (
     Mutate,
     Op,
     ReadDraft,
+    TaskCreate,
     ThreadCreate,
     ThreadUpdate,
 )
@@ -48,7 +49,9 @@ def check(command: Command) -> None:
         _check_content("text", command.text)
     if isinstance(command, ThreadCreate):
         for index, draft in enumerate(command.messages):
-            _check_draft(f"messages[{index}]", draft)
+            check_draft(f"messages[{index}]", draft)
+    if isinstance(command, TaskCreate):
+        check_plain("input", command.input)
     if isinstance(command, ThreadCreate | ThreadUpdate):
         _check_metadata("metadata", command.metadata)
     if isinstance(command, ThreadCreate | ThreadUpdate | Generate) and isinstance(command.sampling, Sampling):
@@ -66,12 +69,13 @@ def check_sampling_names(sampling: Any) -> None:
 def _check_ops(ops: Iterable[Op]) -> None:
     for index, op in enumerate(ops):
         if isinstance(op, Append | Insert):
-            _check_draft(f"ops[{index}].message", op.message)
+            check_draft(f"ops[{index}].message", op.message)
         elif isinstance(op, Edit):
             _check_content(f"ops[{index}].content", op.content)
 
 
-def _check_draft(name: str, draft: Draft) -> None:
+def check_draft(name: str, draft: Draft) -> None:
+    """Refuse a message that is too large, or whose metadata are no plain JSON, naming the field."""
     _check_content(f"{name}.content", draft.content)
     _check_metadata(f"{name}.metadata", draft.metadata)
 
@@ -83,7 +87,7 @@ def _check_content(name: str, content: str) -> None:
 def _check_metadata(name: str, metadata: Metadata | msgspec.UnsetType | None) -> None:
     if not metadata:
         return
-    _check_plain(name, metadata)
+    check_plain(name, metadata)
     _check_size(name, len(msgspec.json.encode(metadata)), METADATA_BYTES, "Keep less in it")
 
 
@@ -95,7 +99,7 @@ def _check_size(name: str, size: int, limit: int, remedy: str) -> None:
 
 def _check_sampling(sampling: Sampling) -> None:
     if sampling.json_schema is not None:
-        _check_plain("sampling.json_schema", sampling.json_schema)
+        check_plain("sampling.json_schema", sampling.json_schema)
         if sampling.grammar is not None:
             raise bad_request(
                 "sampling.grammar",
@@ -103,7 +107,8 @@ def _check_sampling(sampling: Sampling) -> None:
             )
 
 
-def _check_plain(name: str, value: Any) -> None:
+def check_plain(name: str, value: Any) -> None:
+    """Refuse what has no form in JSON, or nests too deep: `CommandError` ``bad_request``."""
     waiting = [(value, 1)]
     while waiting:
         item, level = waiting.pop()

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 from weakref import WeakValueDictionary
 
+import msgspec
 from msgspec import Struct
 
 from livethread.backoff import Backoff
@@ -37,6 +38,8 @@ from livethread.messages import (
     Runs,
     RunsOk,
     Subscribe,
+    TaskCreate,
+    TaskEvent,
     ThreadChanged,
     ThreadCommand,
     ThreadCreate,
@@ -50,6 +53,8 @@ from livethread.messages import (
 from livethread.model import Run, Thread
 from livethread.session import OpenSession, open_session
 from livethread.states import ClientState
+from livethread.task_stream import TaskStream
+from livethread.task_streams import TaskStreams
 from livethread.thread_list import ThreadTable
 
 GOODBYE_SECONDS = 2.0
@@ -110,6 +115,7 @@ class Client:
         self._threads: WeakValueDictionary[str, ClientThread] = WeakValueDictionary()
         self._attached: set[ClientThread] = set()
         self._tables: set[ThreadTable] = set()
+        self.streams = TaskStreams()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -171,6 +177,14 @@ class Client:
         """The runs of all threads: unfinished ones first."""
         return (await self.call(Runs(id=0), RunsOk)).runs
 
+    def task(
+        self, kind: str, asked: Struct | dict[str, Any], *, timeout_ms: int | None = None, task: str | None = None
+    ) -> TaskStream:
+        """A stateless task of a kind, such as ``chat-completion``, with an input of `livethread.tasks`. It is begun
+        when it is first iterated over or awaited."""
+        plain = msgspec.to_builtins(asked, str_keys=True)
+        return TaskStream(self, TaskCreate(id=0, kind=kind, input=plain, timeout_ms=timeout_ms, task=task))
+
     async def ping(self) -> None:
         """Come back when the server has answered."""
         await self.call(Ping(id=0), Empty)
@@ -189,6 +203,7 @@ class Client:
         """Cancel the runs whose streams were being read, and end the connection. Safe to call again."""
         for thread in tuple(self._attached):
             thread.abandon()
+        self.streams.abandon()
         if self._tasks and self._lifeline.connected:
             await asyncio.wait(self._tasks, timeout=GOODBYE_SECONDS)
         await self._lifeline.close()
@@ -223,9 +238,13 @@ class Client:
             table.miss()
         for thread in tuple(self._attached):
             yield from thread.returning()
+        yield from self.streams.returning()
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Event | TaskEvent) -> None:
         """Pass an event on to those it is for."""
+        if isinstance(event, TaskEvent):
+            self.streams.take(event)
+            return
         if isinstance(event, ThreadCreated | ThreadChanged | ThreadGone):
             for table in self._tables:
                 table.take(event)
@@ -242,6 +261,8 @@ class Client:
                 raise ConnectionClosed(CloseCode.RATE, str(outcome))  # come back when the server has room
             thread.settle(command, outcome)
             self._note(thread)
+        if isinstance(command, TaskCreate):
+            self.streams.settle(command, outcome)
 
     def lose(self, error: ConnectionClosed) -> None:
         """Nothing more comes."""
@@ -249,6 +270,7 @@ class Client:
             thread.lose(error)
         for table in self._tables:
             table.end(error)
+        self.streams.lose(error)
         self._attached.clear()
 
     def _note(self, thread: ClientThread) -> None:

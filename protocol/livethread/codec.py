@@ -16,7 +16,7 @@ from livethread.checks import Unfit, check, check_sampling_names, foreign_words
 from livethread.errors import FrameError
 from livethread.errors import bad_request as bad_request
 from livethread.explain import explain
-from livethread.messages import COMMANDS, EVENTS, SUMMARIES, Command, Event, Reply
+from livethread.messages import COMMANDS, EVENTS, SUMMARIES, TASK_EVENTS, Command, Event, Reply, TaskEvent
 
 SUBPROTOCOL_JSON = "livethread.v1.json"
 SUBPROTOCOL_MSGPACK = "livethread.v1.msgpack"
@@ -59,7 +59,7 @@ class JsonCodec:
         if not isinstance(frame, str):
             raise FrameError(f"The frame is binary, but {self.subprotocol} uses text frames.")
         try:
-            value = _decode_json(frame)
+            value = decode_json(frame)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise FrameError(f"The frame is not JSON: {error}.") from None
         return _as_map(value)
@@ -116,8 +116,14 @@ def to_command(plain: Plain) -> Command:
     return command
 
 
+def to_task_event(plain: Plain) -> TaskEvent | None:
+    """Turn a map into a typed event of a task; None where it is of something else."""
+    kind = plain.get("type")
+    return convert(plain, TASK_EVENTS[kind]) if isinstance(kind, str) and kind in TASK_EVENTS else None
+
+
 def to_event(plain: Plain) -> Event | None:
-    """Turn a map into a typed event; None where this version does not know its type."""
+    """Turn a map into a typed event of a thread; None where this version does not know its type."""
     kind = plain.get("type")
     known = EVENTS if "seq" in plain else EVENTS | SUMMARIES
     return convert(plain, known[kind]) if isinstance(kind, str) and kind in known else None
@@ -152,12 +158,13 @@ _KINDS = {
 }
 
 
-def _decode_json(frame: str) -> Any:
+def decode_json(text: str) -> Any:
+    """The value of a JSON text; `ValueError`, which msgspec's error is too, or `RecursionError` where it is none."""
     try:
-        return _from_json(frame)
+        return _from_json(text)
     except msgspec.ValidationError:
         # A number out of range. It must become infinite, so that only its field is refused.
-        value = json.loads(frame, parse_constant=_refuse_constant, parse_int=_to_int)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_int=_to_int)
         json.dumps(value, ensure_ascii=False).encode()  # refuses half surrogates, as msgspec does
         return value
 

@@ -69,6 +69,8 @@ class ThreadCommand(Command, frozen=True, kw_only=True):
 
 
 class ThreadCreate(Command, frozen=True, kw_only=True, tag="thread.create"):
+    """Make a thread, with its first messages where there are any."""
+
     Ok: ClassVar[type[Struct]] = ThreadOk
     thread: Id | None = None
     model: Annotated[str, Meta(max_length=256)] | None = None
@@ -82,12 +84,16 @@ class ThreadCreate(Command, frozen=True, kw_only=True, tag="thread.create"):
 
 
 class ThreadGet(ThreadCommand, frozen=True, kw_only=True, tag="thread.get"):
+    """A thread with its newest messages, or with up to ``limit`` of those ``before`` one."""
+
     Ok: ClassVar[type[Struct]] = ThreadGetOk
     before: Id | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
 class ThreadList(Command, frozen=True, kw_only=True, tag="thread.list"):
+    """Summaries of all readable threads, the newest change first."""
+
     Ok: ClassVar[type[Struct]] = ThreadListOk
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     cursor: Annotated[str, Meta(max_length=512)] | None = None
@@ -107,7 +113,7 @@ class ThreadUpdate(ThreadCommand, frozen=True, kw_only=True, tag="thread.update"
 
 
 class ThreadDelete(ThreadCommand, frozen=True, kw_only=True, tag="thread.delete"):
-    pass
+    """End the thread's runs, then the thread."""
 
 
 class ThreadShare(ThreadCommand, frozen=True, kw_only=True, tag="thread.share"):
@@ -126,6 +132,8 @@ class ThreadShare(ThreadCommand, frozen=True, kw_only=True, tag="thread.share"):
 
 
 class ThreadFork(ThreadCommand, frozen=True, kw_only=True, tag="thread.fork"):
+    """A new thread with the messages up to ``at``, which is the last finished one unless given."""
+
     Ok: ClassVar[type[Struct]] = ThreadOk
     at: Id | None = None
     new_thread: Id | None = None
@@ -151,10 +159,12 @@ class Subscribe(ThreadCommand, frozen=True, kw_only=True, tag="subscribe"):
 
 
 class Unsubscribe(ThreadCommand, frozen=True, kw_only=True, tag="unsubscribe"):
-    pass
+    """Be told of the thread no more."""
 
 
 class Mutate(ThreadCommand, frozen=True, kw_only=True, tag="mutate"):
+    """Change the thread by ``ops``: all of them in order, or none."""
+
     Ok: ClassVar[type[Struct]] = MutateOk
     ops: Annotated[tuple[Op, ...], Meta(min_length=1, max_length=1024)]
     expect_version: Version | None = None
@@ -163,6 +173,8 @@ class Mutate(ThreadCommand, frozen=True, kw_only=True, tag="mutate"):
 
 
 class Generate(ThreadCommand, frozen=True, kw_only=True, tag="generate"):
+    """Ask the model for a reply, after ``ops`` where there are any. Its text comes as events."""
+
     Ok: ClassVar[type[Struct]] = GenerateOk
     ops: Annotated[tuple[Op, ...], Meta(max_length=1024)] = ()
     run: Id | None = None
@@ -201,6 +213,8 @@ class Cancel(Command, frozen=True, kw_only=True, tag="cancel"):
 
 
 class Runs(Command, frozen=True, kw_only=True, tag="runs"):
+    """The runs of a thread or of all: every unfinished one, then the newest finished ones."""
+
     Ok: ClassVar[type[Struct]] = RunsOk
     thread: Id | None = None
 
@@ -228,6 +242,8 @@ class TaskGet(Command, frozen=True, kw_only=True, tag="task.get"):
 
 
 class TaskList(Command, frozen=True, kw_only=True, tag="task.list"):
+    """The caller's tasks, the newest first, without their results."""
+
     Ok: ClassVar[type[Struct]] = TaskListOk
     kind: KindName | None = None
     state: TaskState | None = None

@@ -12,9 +12,9 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from livethread.codec import Codec, Frame, Plain, command_id, convert, to_command, to_event, to_reply
+from livethread.codec import Codec, Frame, Plain, command_id, convert, to_command, to_event, to_reply, to_task_event
 from livethread.errors import CommandError, ErrorCode, FrameError, ProtocolError, bad_request
-from livethread.messages import Command, ErrorBody, Event, Hello, Reply
+from livethread.messages import Command, ErrorBody, Event, Hello, Reply, TaskEvent
 
 State = Literal["greeting", "open", "closed"]
 
@@ -149,7 +149,7 @@ class ClientConnection:
         self._unanswered[self._last_id] = numbered
         return self._last_id, frame
 
-    def receive(self, frame: Frame) -> Answer | Event | None:
+    def receive(self, frame: Frame) -> Answer | Event | TaskEvent | None:
         """Take one frame; None where it is an event of a type this version does not know.
 
         Unknown fields are ignored. `FrameError` where the frame cannot be read, `ProtocolError` where it
@@ -157,7 +157,7 @@ class ClientConnection:
         """
         plain = self._codec.decode(frame)
         if plain.get("type") != "reply":
-            return to_event(plain)
+            return to_task_event(plain) or to_event(plain)
         reply = to_reply(plain)
         command = self._unanswered.pop(reply.id, None)
         if command is None:

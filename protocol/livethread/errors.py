@@ -6,6 +6,7 @@ LivethreadError
 ├── FrameError          a frame that cannot be read at all: the connection ends with 4501
 ├── ProtocolError       the peer broke the rules of the conversation, such as a second reply
 ├── RunFailed           a run ended with an error: run, code, sentence
+├── TaskStopped         a task was cancelled, or its time was over: task, reason
 ├── FellBehind          a reader of events took them too slowly and lost some
 ├── TextReplaced        text that was given of a run is not its text any more: run, text
 ├── ConnectError        there is no livethread server to talk to at this address
@@ -126,6 +127,15 @@ class RunFailed(LivethreadError):  # noqa: N818 - the name says what happened
         self.run = run
         self.code = code
         self.message = message
+
+
+class TaskStopped(LivethreadError):  # noqa: N818
+    """A task ended without a result; ``reason`` is ``cancelled`` or ``timeout``."""
+
+    def __init__(self, task: str, reason: str) -> None:
+        super().__init__(f"task {task} has no result: {reason}")
+        self.task = task
+        self.reason = reason
 
 
 class FellBehind(LivethreadError):  # noqa: N818

@@ -53,10 +53,14 @@ class ThreadUpdated(DurableEvent, frozen=True, kw_only=True, tag="thread.updated
 
 
 class ThreadDeleted(DurableEvent, frozen=True, kw_only=True, tag="thread.deleted"):
+    """The thread is gone; nothing comes behind this."""
+
     by: Principal
 
 
 class ThreadMutated(DurableEvent, frozen=True, kw_only=True, tag="thread.mutated"):
+    """Messages changed: ``ops`` as they were applied, carrying whole messages."""
+
     ops: tuple[AppliedOp, ...]
     by: Principal
     updated_at: str
@@ -99,6 +103,8 @@ class RunRecovered(DurableEvent, frozen=True, kw_only=True, tag="run.recovered")
 
 
 class RunFinished(DurableEvent, frozen=True, kw_only=True, tag="run.finished"):
+    """The run is over, exactly once: ``message`` is whole."""
+
     run: str
     reason: Reason
     message: Message
@@ -129,6 +135,8 @@ class RunDelta(Event, frozen=True, kw_only=True, tag="run.delta"):
 
 
 class ThreadResidency(Event, frozen=True, kw_only=True, tag="thread.residency"):
+    """The thread's context is somewhere else now."""
+
     residency: Residency
 
 

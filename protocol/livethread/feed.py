@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from msgspec import UnsetType
 from msgspec.structs import replace
 
 from livethread.errors import FellBehind, LivethreadError
@@ -61,11 +62,21 @@ class Feed:
         return self._events.popleft()
 
 
+def _joined(last: RunDelta, event: RunDelta) -> RunDelta | None:
+    """One delta for two that touch, unless only one says how likely its tokens were."""
+    if isinstance(last.logprobs, UnsetType) and isinstance(event.logprobs, UnsetType):
+        return replace(last, to=event.to, text=last.text + event.text)
+    if isinstance(last.logprobs, UnsetType) or isinstance(event.logprobs, UnsetType):
+        return None
+    logprobs = last.logprobs + event.logprobs
+    return replace(last, to=event.to, text=last.text + event.text, logprobs=logprobs)
+
+
 def _join(last: Event, event: Event) -> Event | None:
     """Two neighbouring events of a run as one that says the same, where there is one."""
     if isinstance(last, RunDelta) and isinstance(event, RunDelta):
         if last.run == event.run and last.to == event.start:
-            return replace(last, to=event.to, text=last.text + event.text)
+            return _joined(last, event)
     elif isinstance(last, RunProgress) and isinstance(event, RunProgress) and last.run == event.run:
         return event
     return None

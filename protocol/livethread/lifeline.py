@@ -16,7 +16,7 @@ from msgspec import Struct
 from livethread.backoff import STEADY_SECONDS, Backoff, may_return
 from livethread.calls import Call, Outcome, decided, doubt, understood
 from livethread.errors import CloseCode, CommandError, ConnectError, ConnectionClosed, ErrorCode, LivethreadError
-from livethread.messages import Command, Event, Hello, HelloOk
+from livethread.messages import Command, Event, Hello, HelloOk, TaskEvent
 from livethread.owner import Owner
 from livethread.session import Answered, OpenSession, Session
 from livethread.states import ClientState, States
@@ -250,7 +250,7 @@ class Lifeline:
         self.states.set(ClientState("open"))
         return session
 
-    def _take(self, message: Answered | Event | None) -> None:
+    def _take(self, message: Answered | Event | TaskEvent | None) -> None:
         if isinstance(message, Answered):
             self._owner.settle(message.call.command, message.outcome)
             message.call.settle(message.outcome)

@@ -53,6 +53,7 @@ class Sampling(Struct, frozen=True, omit_defaults=True):
 
     ``temperature`` 0 is greedy. ``logit_bias`` maps a token id to what is added to its logit.
     ``seed`` ends at 2³²−2 because llama.h's LLAMA_DEFAULT_SEED (2³²−1) means "random".
+    ``logprobs`` asks how likely each token was, and for so many alternatives; 0 for none of them.
     """
 
     max_tokens: Annotated[int, Meta(ge=1, le=(1 << 31) - 1)] | None = None

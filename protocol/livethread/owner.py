@@ -7,7 +7,7 @@ from typing import Protocol
 
 from livethread.calls import Outcome
 from livethread.errors import ConnectionClosed
-from livethread.messages import Command, Event
+from livethread.messages import Command, Event, TaskEvent
 
 
 class Owner(Protocol):
@@ -16,7 +16,7 @@ class Owner(Protocol):
     def returning(self) -> Iterable[Command]:
         """What to say first in a new session, so that nothing that is followed is missed."""
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Event | TaskEvent) -> None:
         """An event came. `ProtocolError` where it does not join on to what came before it."""
 
     def settle(self, command: Command, outcome: Outcome) -> None:

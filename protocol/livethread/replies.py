@@ -28,6 +28,8 @@ class Limits(Struct, frozen=True):
 
 
 class HelloOk(Struct, frozen=True):
+    """Who the server is, who the session is, what is served and what is bounded."""
+
     server: str
     version: str
     session: str
@@ -37,6 +39,8 @@ class HelloOk(Struct, frozen=True):
 
 
 class ThreadOk(Struct, frozen=True):
+    """The thread as it is now."""
+
     thread: Thread
 
 
@@ -51,17 +55,23 @@ class RunSnapshot(Struct, frozen=True):
 
 
 class ThreadGetOk(Struct, frozen=True):
+    """``more`` says that there are older messages, ``run`` what streams now."""
+
     thread: Thread
     more: bool
     run: RunSnapshot | UnsetType = UNSET
 
 
 class ThreadListOk(Struct, frozen=True):
+    """``cursor`` continues; null at the end."""
+
     threads: tuple[Thread, ...]
     cursor: str | None
 
 
 class VersionOk(Struct, frozen=True):
+    """The thread's version behind the change."""
+
     version: int
 
 
@@ -99,6 +109,8 @@ class Reuse(Struct, frozen=True):
 
 
 class MutateOk(Struct, frozen=True):
+    """``messages`` are the ids that the ops made, in order."""
+
     version: int
     messages: tuple[str, ...]
     reuse: Reuse | None
@@ -115,11 +127,15 @@ class GenerateOk(Struct, frozen=True):
 
 
 class CancelOk(Struct, frozen=True):
+    """How the run was when it was cancelled."""
+
     run: str
     state: RunState
 
 
 class RunsOk(Struct, frozen=True):
+    """In the order of acceptance."""
+
     runs: tuple[Run, ...]
 
 

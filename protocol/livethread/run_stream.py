@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from livethread.errors import LivethreadError, RunFailed, TextReplaced
 from livethread.messages import Cancel, CancelOk, Event, Generate, GenerateOk, RunDelta, RunFinished, RunRecovered
 from livethread.missed import ThreadReplaced, written_by
-from livethread.model import Message, Reason, Timings, Usage
+from livethread.model import Message, Reason, Timings, TokenLogprob, Usage
 from livethread.told import Piece, Told
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class RunStream:
         self._asked: asyncio.Task[GenerateOk] | None = None
         self._abandoned = False
         self._told = Told(run)
+        self._logprobs: dict[int, TokenLogprob] = {}
         self._before = ""
 
     @property
@@ -66,6 +67,12 @@ class RunStream:
     def timings(self) -> Timings | None:
         """The run's milliseconds, once it is over."""
         return self.finished.timings if self.finished else None
+
+    @property
+    def logprobs(self) -> dict[int, TokenLogprob]:
+        """How likely the tokens so far were, by their positions in the run, where its sampling asks for that. Tokens
+        whose text came back as a whole, after a cut of the connection, are not in it."""
+        return dict(self._logprobs)
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """The pieces of text as they come."""
@@ -128,9 +135,10 @@ class RunStream:
     def _piece(self, event: Event) -> Piece:
         match event:
             case RunDelta():
+                self._logprobs |= _placed(event)
                 return self._told.delta(event.start, event.to, event.text)
             case RunRecovered():
-                return self._told.whole(event.to, event.text)
+                return self._whole(event.to, event.text)
             case ThreadReplaced():
                 return self._look_for(event)
             case RunFinished():
@@ -138,11 +146,17 @@ class RunStream:
                 return self._ended(event.message)
         return Piece("")
 
+    def _whole(self, to: int, text: str) -> Piece:
+        """All text up to ``to``. What was told behind that is drawn again, and all was where the text is another."""
+        piece = self._told.whole(to, text)
+        self._logprobs = {at: one for at, one in self._logprobs.items() if at < to and not piece.anew}
+        return piece
+
     def _look_for(self, event: ThreadReplaced) -> Piece:
         """Find the run in a copy that replaced the one before. `LivethreadError` where it is not there any more."""
         now = event.streaming
         if now is not None and now.run == self.run:
-            return self._told.whole(now.to, now.text)
+            return self._whole(now.to, now.text)
         if self.accepted is None or self.accepted.version > event.value.version:
             return Piece("")  # it was accepted after that
         message = written_by(event.value, self.run)
@@ -186,3 +200,8 @@ class RunStream:
             await self._thread.client.call(Cancel(id=0, run=self.run), CancelOk)
         except LivethreadError:
             return  # it was refused, or the connection is gone: nothing to cancel, or nobody to tell
+
+
+def _placed(delta: RunDelta) -> dict[int, TokenLogprob]:
+    """The logprobs of a delta by the positions of their tokens."""
+    return dict(enumerate(delta.logprobs, delta.start)) if delta.logprobs else {}

@@ -19,7 +19,7 @@ from livethread.calls import Call
 from livethread.codec import CODECS, Codec
 from livethread.connection import Answer, ClientConnection
 from livethread.errors import CommandError, ConnectError, ConnectionClosed
-from livethread.messages import Command, Event, Hello, HelloOk
+from livethread.messages import Command, Event, Hello, HelloOk, TaskEvent
 from livethread.model import FRAME_BYTES
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -77,7 +77,7 @@ class Session:
             self._answered.clear()
             await self._answered.wait()
 
-    async def receive(self) -> Answered | Event | None:
+    async def receive(self) -> Answered | Event | TaskEvent | None:
         """What comes next; None where it is of a type that this version does not know.
 
         `ConnectionClosed` where the session is over, `FrameError` and `ProtocolError` as `ClientConnection.receive`.

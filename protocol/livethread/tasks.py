@@ -56,6 +56,8 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 class TaskOk(Struct, frozen=True):
+    """The task as it is now."""
+
     task: Task
 
 
@@ -67,6 +69,8 @@ class TaskListOk(Struct, frozen=True):
 
 
 class TaskCancelOk(Struct, frozen=True):
+    """How the task was when it was cancelled."""
+
     task: str
     state: TaskState
 
@@ -274,3 +278,17 @@ class ApplyTemplateInput(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 class ApplyTemplateResult(Struct, frozen=True):
     prompt: str
+
+
+RESULTS: dict[str, type[Struct]] = {
+    "chat-completion": GenerationResult,
+    "text-completion": GenerationResult,
+    "embedding": EmbeddingResult,
+    "rerank": RerankResult,
+    "text-classification": TextClassificationResult,
+    "tokenize": TokenizeResult,
+    "detokenize": DetokenizeResult,
+    "count-tokens": CountTokensResult,
+    "apply-template": ApplyTemplateResult,
+}
+"""What the kinds that every server has give."""

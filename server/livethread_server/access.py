@@ -9,20 +9,28 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from livethread.errors import CommandError, ErrorCode
+from livethread_server.http.problem import refusal as problem
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
-        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        # Text becomes elements of the page through its sanitiser, or not at all.
-        b"require-trusted-types-for 'script'; trusted-types dompurify",
-    ),
+_OWN_ONLY = (
+    b"default-src 'none'; script-src 'self'; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    b"frame-ancestors 'none'; "
+)
+POLICY = (
+    # Text becomes elements of the page through its sanitiser, or not at all.
+    _OWN_ONLY + b"style-src 'self'; img-src 'self'; require-trusted-types-for 'script'; trusted-types dompurify"
+)
+DOCS_POLICY = _OWN_ONLY + b"style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+"""The pages that describe the doors show nothing that strangers wrote; Swagger UI styles its elements by attributes."""
+DOCS = "/docs/"
+
+HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -45,13 +53,13 @@ class AccessControl:
             return
         refusal = self._refusal(scope)
         if scope["type"] == "http":
-            send = _with_security_headers(send)
+            send = _with_security_headers(send, DOCS_POLICY if scope["path"].startswith(DOCS) else POLICY)
         if refusal is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": refusal})
         else:
-            await _answer_403(refusal, send)
+            await problem(CommandError(ErrorCode.FORBIDDEN, refusal))(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> str | None:
         headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
@@ -75,17 +83,12 @@ def host_name(host: str) -> str:
     return host.partition(":")[0]
 
 
-def _with_security_headers(send: Send) -> Send:
+def _with_security_headers(send: Send, policy: bytes) -> Send:
+    headers = ((b"content-security-policy", policy), *HEADERS)
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *SECURITY_HEADERS]}
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
         await send(message)
 
     return sending
-
-
-async def _answer_403(sentence: str, send: Send) -> None:
-    body = sentence.encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

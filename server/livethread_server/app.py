@@ -9,6 +9,7 @@ import contextlib
 import importlib.metadata
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -29,8 +30,15 @@ from livethread_server.engine.grammar import GrammarCheck
 from livethread_server.engine.wire import Configure
 from livethread_server.findings import Findings
 from livethread_server.gauges import Gauges
+from livethread_server.headcount import Headcount
 from livethread_server.history import HistoryBounds
-from livethread_server.http.site import http_routes, metrics_route
+from livethread_server.http.api import api_operations, api_routes
+from livethread_server.http.cors import cross_origin
+from livethread_server.http.documents import document_routes
+from livethread_server.http.door import HttpDoor
+from livethread_server.http.openai.door import OpenAiDoor, openai_routes
+from livethread_server.http.openai.models import Card, Models
+from livethread_server.http.site import http_routes, metrics_operation
 from livethread_server.hub import Hub, each
 from livethread_server.lanes import Lanes
 from livethread_server.listening import Listening
@@ -46,6 +54,14 @@ from livethread_server.stamps import new_id
 from livethread_server.store.base import Store
 from livethread_server.store.memory import MemoryStore
 from livethread_server.store.sql import SqlStore
+from livethread_server.task_commands import TaskCommands
+from livethread_server.tasks.bench import ModelBench
+from livethread_server.tasks.kind_list import Kinds
+from livethread_server.tasks.kinds.builtin import builtin_kinds
+from livethread_server.tasks.plugins import installed_kinds
+from livethread_server.tasks.tasks import Tasks
+from livethread_server.tasks.texts import Texts
+from livethread_server.tasks.workshop import Workshop
 from livethread_server.thread_commands import ThreadCommands
 from livethread_server.threads import Residencies
 from livethread_server.tiers import Tiers
@@ -66,12 +82,24 @@ class App:
         self._resumes = settings.on_restart == "resume"
         self._store = open_store(settings)
         self._engine = Engine(
-            _configure(settings, model, context, tiers), queued_runs=settings.queued_runs, watchdog=settings.watchdog
+            _configure(settings, model, context, tiers),
+            queued_runs=settings.queued_runs,
+            queued_tasks=settings.queued_tasks,
+            watchdog=settings.watchdog,
         )
         self._grammars = GrammarCheck(model.path)
         history = HistoryBounds(settings.history_events, settings.history_bytes)
         hub, lanes = Hub(), Lanes(self._store, settings.loaded_threads, history)
         prompter = Prompter(model.name, vocabulary, self._grammars, context, settings.system_prompt)
+        shop = Workshop(model.name, Texts(vocabulary, prompter), self._engine)
+        self._tasks = Tasks(
+            Kinds((*builtin_kinds(), *installed_kinds())),
+            partial(ModelBench, shop),
+            shop.abilities,
+            settings.task_bounds,
+            model=model.name,
+            instance=instance,
+        )
         self._runs = Runs(self._store, lanes, hub, self._engine, prompter, instance)
         residencies = Residencies(hub)
         self._contexts = Contexts(lanes, hub, self._engine, prompter, residencies)
@@ -114,17 +142,29 @@ class App:
             limits=_limits(settings, context),
             threads=threads,
             listening=listening,
+            tasks=TaskCommands(self._tasks),
         )
         self.bounds = settings.bounds
-        self._door = WebSocketDoor(service, self.bounds, hello_required=self._gate.required)
-        metrics = Metrics(Gauges(self._door, hub, self._runs, self._engine), version=version, instance=instance)
+        people = Headcount(self.bounds.sessions_per_principal)
+        self._door = WebSocketDoor(service, self.bounds, hello_required=self._gate.required, headcount=people)
+        metrics = Metrics(
+            Gauges(self._door, hub, self._runs, self._engine, self._tasks), version=version, instance=instance
+        )
+        self._http = HttpDoor(service, self.bounds, instance, people)
+        operations = [*api_operations(self._http), metrics_operation(service, metrics)]
+        models = Models(_card(model, vocabulary, context), shop.abilities, any_name=settings.openai_any_model)
+        openai = OpenAiDoor(self._tasks, models, version).operations()
+        self._tasks.on_ended = each((metrics.saw_task, journal.write_task))
         hub.on_event = each((self._watching.heard, metrics.saw, journal.write))
         routes = [
             WebSocketRoute("/v1/ws", self._door.serve),
-            metrics_route(service, metrics),
+            *document_routes(operations, version),
+            *api_routes(operations, self._http),
+            *openai_routes(openai, self._http),
             *http_routes(service, webclient_folder()),
         ]
-        self.asgi: AsgiApp = AccessControl(Starlette(routes=routes), settings.hosts, settings.origins)
+        app = cross_origin(Starlette(routes=routes), settings.origins)
+        self.asgi: AsgiApp = AccessControl(app, settings.hosts, settings.origins)
 
     async def start(self) -> None:
         """Open the store, take up what a crash left behind, and begin to load the model."""
@@ -134,17 +174,21 @@ class App:
         await self._engine.start()
 
     def close(self) -> None:
-        """Accept no run any more; those there are go on."""
+        """Accept no run and no task any more; those there are go on."""
         self._runs.close()
+        self._tasks.close()
 
     async def idle(self) -> None:
-        """Return when no run is left."""
+        """Return when no run and no task is left."""
         await self._runs.idle()
+        await self._tasks.idle()
 
     async def part(self, pause: float) -> None:
-        """Interrupt the runs that are left, and tell every client, once it has heard the ends of its runs, that the
-        server goes away; so many seconds between one batch of clients and the next."""
+        """End the runs and tasks that are left, and tell every client, once it has heard of that, that the server goes
+        away; so many seconds between one batch of clients and the next."""
         await self._runs.interrupt()
+        await self._tasks.stop()
+        self._http.close_all(CloseCode.SHUTDOWN, "The server shuts down. Ask again in a moment.")
         await self._door.close_all(CloseCode.SHUTDOWN, "The server shuts down. Connect again in a moment.", pause)
 
     def give_up(self) -> None:
@@ -159,6 +203,7 @@ class App:
         await self._findings.stop()
         await self._watching.stop()
         await self._contexts.stop()
+        await self._tasks.stop()
         await self._runs.stop()
         await self._engine.stop()
         await self._grammars.stop()
@@ -170,7 +215,8 @@ def open_store(settings: Settings) -> Store:
     """The store that the settings name, not opened yet."""
     if settings.store == "memory":
         return MemoryStore()
-    return SqlStore(settings.state_dir / "livethread.db" if settings.store == "sqlite" else settings.store)
+    address = settings.state_dir / "livethread.db" if settings.store == "sqlite" else settings.store
+    return SqlStore(address, settings.store_connections)
 
 
 def webclient_folder() -> Path | None:
@@ -185,6 +231,7 @@ def _configure(settings: Settings, model: ModelFile, context: int, tiers: Tiers)
         model_path=str(model.path),
         context=context,
         sequences=settings.sequences,
+        task_sequences=settings.task_sequences,
         layout=settings.layout,
         flash_attention=settings.flash_attention,
         extra_bufts=settings.repack,
@@ -199,6 +246,18 @@ def _configure(settings: Settings, model: ModelFile, context: int, tiers: Tiers)
         idle_after=settings.idle_after,
         model_digest=tiers.model_digest,
         ingest_tokens=settings.ingest_tokens,
+    )
+
+
+def _card(model: ModelFile, vocabulary: Vocabulary, context: int) -> Card:
+    file = model.path.stat()
+    return Card(
+        name=model.name,
+        created=int(file.st_mtime),
+        size=file.st_size,
+        vocabulary=vocabulary.size,
+        trained_context=vocabulary.trained_context,
+        context=context,
     )
 
 

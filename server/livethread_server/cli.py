@@ -28,9 +28,11 @@ from livethread_server.cache_cli import cache
 from livethread_server.chat_cli import chat
 from livethread_server.descriptors import room_for
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
+from livethread_server.models_cli import models, pull
 from livethread_server.serving import Server
 from livethread_server.settings import Settings, SettingsError, byte_size, names_of
 from livethread_server.sockets import protocols
+from livethread_server.spec_cli import spec
 from livethread_server.state_folder import default_state_dir, state_folder
 from livethread_server.tiers import tiers
 from livethread_server.token_cli import token
@@ -51,7 +53,7 @@ cli = typer.Typer(
 )
 cli.add_typer(cache, name="cache")
 cli.add_typer(token, name="token")
-cli.command()(chat)
+cli.add_typer(models, name="models")
 
 
 @cli.callback()
@@ -94,6 +96,7 @@ def serve(
     model: options.Model = DEFAULT_MODEL,
     context: options.Context = 4096,
     sequences: options.Sequences = 16,
+    task_sequences: options.TaskSequences = 8,
     kv_cells: options.KvCells = 0,
     ram_cache: options.RamCache = "1GiB",
     disk_cache: options.DiskCache = "8GiB",
@@ -110,11 +113,13 @@ def serve(
     step_ms: options.StepMs = 100.0,
     watchdog: options.Watchdog = 60.0,
     queued_runs: options.QueuedRuns = 64,
+    queued_tasks: options.QueuedTasks = 256,
     subscriptions: options.Subscriptions = 256,
     outbox_bytes: options.OutboxBytes = 1 << 20,
     sockets: options.Sockets = 10_000,
     sessions_per_principal: options.SessionsPerPrincipal = 10_000,
     head_bytes: options.HeadBytes = 32 << 10,
+    body_bytes: options.BodyBytes = 1 << 20,
     request_seconds: options.RequestSeconds = 20.0,
     hello_seconds: options.HelloSeconds = 10.0,
     ping_seconds: options.PingSeconds = 15.0,
@@ -142,6 +147,12 @@ def serve(
     jwt_algorithms: options.JwtAlgorithms = "HS256,RS256,ES256",
     jwt_leeway: options.JwtLeeway = 30.0,
     shares: options.Shares = 256,
+    task_results: options.TaskResults = 600.0,
+    tasks_kept: options.TasksKept = 10_000,
+    task_result_bytes: options.TaskResultBytes = "256MiB",
+    tasks_per_principal: options.TasksPerPrincipal = 256,
+    openai_any_model: options.OpenAiAnyModel = False,
+    store_connections: options.StoreConnections = 10,
     log_level: options.LogLevel = "info",
     log_format: options.LogFormatName = "text",
 ) -> None:
@@ -158,6 +169,7 @@ def serve(
             model=model,
             context=context,
             sequences=sequences,
+            task_sequences=task_sequences,
             kv_cells=kv_cells,
             ram_cache=byte_size("--ram-cache", ram_cache),
             disk_cache=byte_size("--disk-cache", disk_cache),
@@ -174,11 +186,13 @@ def serve(
             step_ms=step_ms,
             watchdog=watchdog,
             queued_runs=queued_runs,
+            queued_tasks=queued_tasks,
             subscriptions=subscriptions,
             outbox_bytes=outbox_bytes,
             sockets=sockets,
             sessions_per_principal=sessions_per_principal,
             head_bytes=head_bytes,
+            body_bytes=body_bytes,
             request_seconds=request_seconds,
             hello_seconds=hello_seconds,
             ping_seconds=ping_seconds,
@@ -206,11 +220,22 @@ def serve(
             jwt_algorithms=names_of("--jwt-algorithms", jwt_algorithms, ALGORITHMS),
             jwt_leeway=jwt_leeway,
             shares=shares,
+            task_results=task_results,
+            tasks_kept=tasks_kept,
+            task_result_bytes=byte_size("--task-result-bytes", task_result_bytes),
+            tasks_per_principal=tasks_per_principal,
+            openai_any_model=openai_any_model,
+            store_connections=store_connections,
         )
         _serve(settings)
     except LivethreadError as error:
         typer.echo(f"livethread: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+cli.command()(chat)
+cli.command()(pull)
+cli.command()(spec)
 
 
 def _serve(settings: Settings) -> None:

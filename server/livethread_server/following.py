@@ -13,11 +13,12 @@ from typing import Any, Protocol
 
 from livethread.errors import CommandError, ErrorCode
 from livethread.messages import ErrorBody, RunProgress
-from livethread.model import Reason
-from livethread_server.engine.wire import Finished, Output, Progress, Started
+from livethread.model import Reason, TokenLogprob
+from livethread_server.engine.wire import Delta, Finished, Output, Progress, Started
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lanes
 from livethread_server.live_run import LiveRun, Outputs
+from livethread_server.logprobs import portions
 from livethread_server.store.base import Store, Unusable
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ FLUSH_SECONDS = 1.0
 """How much generating may be lost, should the server be killed."""
 
 End = Callable[[LiveRun, Reason, Finished | None, ErrorBody | None], Coroutine[Any, Any, None]]
+ToldLogprobs = Callable[[Delta], tuple[TokenLogprob, ...]]
 
 
 class FollowedEngine(Protocol):
@@ -37,15 +39,25 @@ class FollowedEngine(Protocol):
 
 
 class Following:
-    """Follows runs, each until it is over. ``end`` is how a run ends."""
+    """Follows runs, each until it is over. ``end`` is how a run ends, ``logprobs`` tells those of a delta."""
 
-    def __init__(self, store: Store, lanes: Lanes, hub: Hub, engine: FollowedEngine, instance: str, end: End) -> None:
+    def __init__(
+        self,
+        store: Store,
+        lanes: Lanes,
+        hub: Hub,
+        engine: FollowedEngine,
+        instance: str,
+        end: End,
+        logprobs: ToldLogprobs,
+    ) -> None:
         self._store = store
         self._lanes = lanes
         self._hub = hub
         self._engine = engine
         self._instance = instance
         self._end = end
+        self._logprobs = logprobs
 
     async def follow(self, run: LiveRun, outputs: Outputs) -> None:
         """Tell what the engine says, until the run is over. Whatever breaks ends the run, and is raised."""
@@ -70,11 +82,18 @@ class Following:
         if output.progress is not None:
             self._hub.publish(_progress(run, output.progress))
         if output.delta is not None:
-            self._hub.publish(run.extend(output.delta))
+            self._tell_delta(run, output.delta)
         if output.finished is not None:
             await self._end(run, output.finished.reason, output.finished, self._error(output.finished))
         elif time.monotonic() - run.flushed_at > FLUSH_SECONDS:
             await self._flush(run)
+
+    def _tell_delta(self, run: LiveRun, delta: Delta) -> None:
+        if not run.wants_logprobs:
+            self._hub.publish(run.extend(delta))
+            return
+        for part in portions(delta):
+            self._hub.publish(run.extend(part, self._logprobs(part)))
 
     async def _tell_start(self, run: LiveRun, started: Started) -> None:
         async with self._lanes.hold(run.record.run.thread, None) as lane:

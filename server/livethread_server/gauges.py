@@ -11,17 +11,21 @@ from collections.abc import Mapping
 from livethread_server.engine.engine import Engine
 from livethread_server.hub import Hub
 from livethread_server.runs import Runs
+from livethread_server.tasks.tasks import Tasks
 from livethread_server.websocket import WebSocketDoor
+
+UNFINISHED = ("queued", "running")
 
 
 class Gauges:
     """The rooms whose figures make `metrics.Gauges`."""
 
-    def __init__(self, door: WebSocketDoor, hub: Hub, runs: Runs, engine: Engine) -> None:
+    def __init__(self, door: WebSocketDoor, hub: Hub, runs: Runs, engine: Engine, tasks: Tasks) -> None:
         self._door = door
         self._hub = hub
         self._runs = runs
         self._engine = engine
+        self._tasks = tasks
 
     @property
     def sessions(self) -> int:
@@ -42,6 +46,12 @@ class Gauges:
     def runs(self) -> Mapping[str, int]:
         """Unfinished runs by state."""
         return self._runs.by_state()
+
+    @property
+    def unfinished_tasks(self) -> Mapping[tuple[str, str], int]:
+        """Stateless tasks that are not over, by kind and state."""
+        states = self._tasks.by_state()
+        return {(kind, state): counts.get(state, 0) for kind, counts in states.items() for state in UNFINISHED}
 
     @property
     def tasks(self) -> int:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from livethread.codec import Frame
 from livethread.messages import Event, RunDelta
 from livethread_server.deltas import joined, touch
 from livethread_server.outbox import Outbox
+
+T = TypeVar("T")
 
 FEW, CROWD = 8, 1000
 CROWD_SECONDS = 0.1
@@ -39,11 +42,11 @@ def _ignore(event: Event) -> None:
     """Nobody listens to everything."""
 
 
-def each(listeners: Iterable[Callable[[Event], None]]) -> Callable[[Event], None]:
+def each(listeners: Iterable[Callable[[T], None]]) -> Callable[[T], None]:
     """All of these listeners as one."""
     all_of_them = tuple(listeners)
 
-    def heard(event: Event) -> None:
+    def heard(event: T) -> None:
         for listener in all_of_them:
             listener(event)
 

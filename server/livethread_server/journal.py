@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 
 from livethread.messages import Event, RunFinished, RunQueued, RunRecovered, RunStarted, ThreadDeleted
+from livethread.tasks import Task
 from livethread_server.logs import bound
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,16 @@ def write(event: Event) -> None:
     if line is not None:
         with bound(thread=event.thread, **_run(event)):
             log.info("%s", line)
+
+
+def write_task(task: Task) -> None:
+    """Log a stateless task that is over, at level info."""
+    if log.isEnabledFor(logging.INFO):
+        why = "" if task.reason is None else f" ({task.reason if task.error is None else task.error.code})"
+        usage = task.usage
+        tokens = "" if usage is None else f": {usage.completion_tokens} tokens, {usage.prompt_tokens} of the prompt"
+        with bound(task=task.id):
+            log.info("%s %s%s%s", task.kind, task.state, why, tokens)
 
 
 def _run(event: Event) -> dict[str, str]:

@@ -11,10 +11,21 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from livethread.messages import ErrorBody, RunDelta, RunFinished, RunRecovered, RunSnapshot, RunStarted
-from livethread.model import STATE_OF_REASON, Message, Reason, Run, RunState, Sampling, Sources, Timings, Usage
+from livethread.model import (
+    STATE_OF_REASON,
+    Message,
+    Reason,
+    Run,
+    RunState,
+    Sampling,
+    Sources,
+    Timings,
+    TokenLogprob,
+    Usage,
+)
 from livethread_server.boundaries import Boundaries
 from livethread_server.engine.wire import Delta, Finished, Output, Started
 from livethread_server.mutation import RunUndo, Undo, undo
@@ -151,7 +162,12 @@ class LiveRun:
         self.record = msgspec.structs.replace(self.record, started=msgspec.json.encode(event))
         self.keep(transaction, None)
 
-    def extend(self, delta: Delta) -> RunDelta:
+    @property
+    def wants_logprobs(self) -> bool:
+        """Whether its sampling asks for them."""
+        return self.told_sampling.logprobs is not None
+
+    def extend(self, delta: Delta, logprobs: tuple[TokenLogprob, ...] | UnsetType = UNSET) -> RunDelta:
         """Take over what the engine generated; the event that tells it."""
         start = len(self.tokens)
         self.tokens.extend(delta.tokens)
@@ -159,7 +175,14 @@ class LiveRun:
         self.boundaries.add(len(self.tokens), len(self.text))
         if self.first_at is None:
             self.first_at = time.monotonic()
-        return RunDelta(thread=self.record.run.thread, run=self.id, start=start, to=len(self.tokens), text=delta.text)
+        return RunDelta(
+            thread=self.record.run.thread,
+            run=self.id,
+            start=start,
+            to=len(self.tokens),
+            text=delta.text,
+            logprobs=logprobs,
+        )
 
     def finish(
         self,

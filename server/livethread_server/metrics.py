@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from livethread.messages import Event, RunFinished, RunStarted
+from livethread.tasks import Task
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Prometheus' text format."""
@@ -41,6 +42,10 @@ class Gauges(Protocol):
         """Unfinished runs by state."""
 
     @property
+    def unfinished_tasks(self) -> Mapping[tuple[str, str], int]:
+        """Stateless tasks that are not over, by kind and state."""
+
+    @property
     def tasks(self) -> int:
         """Tasks of the event loop."""
 
@@ -63,12 +68,18 @@ class Metrics:
         self._finished = Counter(
             "livethread_runs_finished", "Runs that ended, by reason.", ["reason"], registry=self._registry
         )
+        self._tasks = Counter(
+            "livethread_tasks_finished",
+            "Stateless tasks that ended, by kind and state.",
+            ["kind", "state"],
+            registry=self._registry,
+        )
         self._generated = Counter(
             "livethread_generated_tokens",
             "Tokens that were drawn, ends of generation included.",
             registry=self._registry,
         )
-        self._prompts = Counter("livethread_prompt_tokens", "Tokens of all prompts of runs.", registry=self._registry)
+        self._prompts = Counter("livethread_prompt_tokens", "Tokens of all prompts.", registry=self._registry)
         self._reused = Counter(
             "livethread_reused_tokens",
             "Those of them whose KV was there, by where it came from.",
@@ -93,6 +104,13 @@ class Metrics:
             self._generated.inc(event.usage.completion_tokens)
             if event.usage.completion_tokens:
                 self._first.observe(event.timings.first_token_ms / 1000)
+
+    def saw_task(self, task: Task) -> None:
+        """Count a stateless task that is over."""
+        self._tasks.labels(task.kind, task.state).inc()
+        if task.usage is not None:
+            self._prompts.inc(task.usage.prompt_tokens)
+            self._generated.inc(task.usage.completion_tokens)
 
     def page(self, engine: Mapping[str, Any] | None) -> bytes:
         """The figures in Prometheus' text format. ``engine`` is what the engine told of itself, None where it cannot
@@ -120,6 +138,14 @@ class _Now(Collector):
         yield GaugeMetricFamily("livethread_outbox_bytes", "Bytes that wait for sockets.", gauges.outbox_bytes)
         yield GaugeMetricFamily("livethread_tasks", "Tasks of the event loop.", gauges.tasks)
         yield _by("livethread_runs", "Unfinished runs, by state.", "state", gauges.runs)
+        unfinished = GaugeMetricFamily(
+            "livethread_unfinished_tasks",
+            "Stateless tasks that are not over, by kind and state.",
+            labels=["kind", "state"],
+        )
+        for labels, count in gauges.unfinished_tasks.items():
+            unfinished.add_metric(labels, count)
+        yield unfinished
         yield GaugeMetricFamily("livethread_engine_ready", "1 where a generation would work.", int(gauges.ready))
         yield CounterMetricFamily("livethread_engine_restarts", "Starts of the engine after it died.", gauges.restarts)
         if self.engine is not None:
@@ -131,6 +157,8 @@ def _of_engine(told: Mapping[str, Any]) -> Iterable[Metric]:
     live = told.get("live", {})
     yield GaugeMetricFamily("livethread_live_tokens", "Tokens in KV cells.", live.get("tokens", 0))
     yield GaugeMetricFamily("livethread_running_sequences", "Sequences of runs.", live.get("running", 0))
+    tasks = told.get("tasks", {})
+    yield GaugeMetricFamily("livethread_task_sequences", "Sequences of tasks' runs.", tasks.get("running", 0))
     tiers = told.get("tiers", {})
     for figure, text in (("bytes", "Bytes of chunks."), ("budget", "Bytes that they may have."), ("chunks", "Chunks.")):
         unit = "budget_bytes" if figure == "budget" else figure

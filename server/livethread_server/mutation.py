@@ -130,7 +130,12 @@ def index_of(turns: Sequence[Turn], message: str, name: str) -> int:
     for index in range(len(turns) - 1, -1, -1):
         if turns[index].message.id == message:
             return index
-    raise CommandError(
+    raise unknown_message(message, name)
+
+
+def unknown_message(message: str, name: str) -> CommandError:
+    """The answer where a thread has no such message as the field ``name`` names."""
+    return CommandError(
         ErrorCode.NOT_FOUND,
         f"There is no message {message!r} in this thread. Read the thread again and name one of its messages.",
         field=name,

@@ -33,12 +33,17 @@ ModelsDir = Annotated[
     Path | None,
     _option("models-dir", help="The folder for model files.", show_default="the user's cache folder"),
 ]
-Model = Annotated[str, _option("model", help="The model: a name of the catalogue, or a GGUF file's path.")]
+Model = Annotated[
+    str, _option("model", help="The model: a name of the catalogue, pypi:…, hf:…, or a GGUF file's path.")
+]
 Context = Annotated[
     int,
     _option("context", min=64, max=1 << 20, help="Tokens of a thread's context; the model's own limit holds too."),
 ]
 Sequences = Annotated[int, _option("sequences", min=1, max=250, help="Threads with a live context, and runs at once.")]
+TaskSequences = Annotated[
+    int, _option("task-sequences", min=0, max=250, help="Runs of tasks at once, beside those of threads; 0 for none.")
+]
 KvCells = Annotated[
     int,
     _option("kv-cells", min=0, max=1 << 26, help="KV cells of all live contexts together; 0 for sequences × context."),
@@ -57,7 +62,13 @@ SystemPrompt = Annotated[
     Path | None,
     _option("system-prompt", help="A file with the system prompt of new threads that bring none; its KV is shared."),
 ]
-StoreUrl = Annotated[str, _option("store", help="Where threads are kept: 'sqlite' (in the state folder) or 'memory'.")]
+StoreUrl = Annotated[
+    str,
+    _option(
+        "store",
+        help="Where threads are kept: 'sqlite' (in the state folder), 'memory', or postgresql://user:password@host/db.",
+    ),
+]
 ChatTemplate = Annotated[
     Path | None, _option("chat-template", help="A Jinja chat template to use instead of the model's own.")
 ]
@@ -86,6 +97,9 @@ Watchdog = Annotated[
 QueuedRuns = Annotated[
     int, _option("queued-runs", min=0, max=100_000, help="Runs that may wait; more get 'queue_full'.")
 ]
+QueuedTasks = Annotated[
+    int, _option("queued-tasks", min=0, max=100_000, help="Runs of tasks that may wait; more get 'queue_full'.")
+]
 Subscriptions = Annotated[
     int, _option("subscriptions", min=1, max=100_000, help="Threads one session may subscribe to.")
 ]
@@ -111,6 +125,10 @@ SessionsPerPrincipal = Annotated[
 HeadBytes = Annotated[
     int,
     _option("head-bytes", min=1024, max=1 << 20, help="Bytes of a request's line and headers; more get status 431."),
+]
+BodyBytes = Annotated[
+    int,
+    _option("body-bytes", min=1024, max=1 << 30, help="Bytes of a request's body; more get status 413."),
 ]
 RequestSeconds = Annotated[
     float,
@@ -208,4 +226,24 @@ JwtLeeway = Annotated[
 ]
 Shares = Annotated[
     int, _option("shares", min=1, max=100_000, help="People and open invites that one thread may be shared with.")
+]
+TaskResults = Annotated[
+    float, _option("task-results", min=0, max=1e9, help="Seconds that a finished task can still be asked for.")
+]
+TasksKept = Annotated[int, _option("tasks-kept", min=0, max=10_000_000, help="Finished tasks that stay at most.")]
+TaskResultBytes = Annotated[
+    str, _option("task-result-bytes", help="Bytes that they may have; a larger result is refused.")
+]
+TasksPerPrincipal = Annotated[
+    int, _option("tasks-per-principal", min=1, max=1_000_000, help="Unfinished tasks of one principal.")
+]
+OpenAiAnyModel = Annotated[
+    bool,
+    _option("openai-any-model/--no-openai-any-model", help="Answer requests under /openai/v1 for any name of a model."),
+]
+StoreConnections = Annotated[
+    int,
+    _option(
+        "store-connections", min=1, max=1000, help="Connections to PostgreSQL at once, beside one that is the claim."
+    ),
 ]

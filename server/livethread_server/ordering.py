@@ -10,8 +10,22 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from livethread.messages import Cancel, Command, ThreadCommand, ThreadCreate, ThreadFork
+from livethread.messages import (
+    Cancel,
+    Command,
+    TaskCancel,
+    TaskCreate,
+    TaskGet,
+    TaskList,
+    ThreadCommand,
+    ThreadCreate,
+    ThreadFork,
+)
 from livethread_server.bounds import Bounds
+
+BESIDE = (Cancel, TaskCreate, TaskGet, TaskList, TaskCancel)
+"""Commands that wait for nothing, and that nothing waits for. They begin in the order that they came in, which is
+enough for tasks: one is there as soon as its creation has begun."""
 
 CarryOut = Callable[[Command], Awaitable[None]]
 
@@ -38,13 +52,13 @@ class Ordering:
         """Carry a command out behind the last one on each of its threads; one without threads behind all."""
         threads = _threads_of(command)
         before = {self._last[thread] for thread in threads if thread in self._last}
-        if not threads and not isinstance(command, Cancel):
+        if not threads and not isinstance(command, BESIDE):
             # The last such command has waited for all before it, so what came since is enough.
             before, self._since = self._since, set()
         task = asyncio.create_task(_behind(before, carry_out, command))
         self._bytes += size
         task.add_done_callback(lambda _: self._took(size))
-        for started in (self._under_way, self._since):
+        for started in (self._under_way,) if isinstance(command, BESIDE) else (self._under_way, self._since):
             started.add(task)
             task.add_done_callback(started.discard)
         for thread in threads:

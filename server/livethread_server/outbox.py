@@ -11,10 +11,14 @@ from collections.abc import Callable
 from livethread.codec import Codec, Frame, bytes_of
 from livethread.errors import CloseCode
 from livethread.messages import RunDelta
+from livethread.model import FRAME_BYTES
 from livethread_server.deltas import joined, touch
 
 FULL = 0.25
 """From this part of its limit on, an outbox merges the deltas of a run instead of queueing them."""
+
+LONGEST = FRAME_BYTES // 2
+"""Bytes that a merged frame has at most; what its text takes more of once it is escaped has room behind that."""
 
 
 class _Waiting:
@@ -27,11 +31,15 @@ class _Waiting:
         self._frame = frame
         self._deltas = [] if delta is None else [delta]
 
-    def grow(self, delta: RunDelta) -> int:
-        """Take over another delta where it touches; by how many bytes that made it longer, 0 where it did not."""
+    def grow(self, frame: Frame, delta: RunDelta) -> int:
+        """Take over another delta where it touches and the whole stays a frame; by how many bytes that made it longer,
+        0 where it did not."""
         if not touch(self._deltas[-1], delta):
             return 0
-        added = max(1, bytes_of(delta.text))
+        # Logprobs are many times as long as their text.
+        added = max(1, bytes_of(frame if delta.logprobs else delta.text))
+        if self.size + added > LONGEST:
+            return 0
         self._deltas.append(delta)
         self.size += added
         return added
@@ -69,7 +77,7 @@ class Outbox:
             self.close(CloseCode.SLOW, f"more than {self._limit} bytes were waiting to be read")
         if self.closed is not None:
             return
-        if not self._merge(delta):
+        if not self._merge(frame, delta):
             self._queue(frame, delta)
         self.on_change()
 
@@ -106,13 +114,13 @@ class Outbox:
             await something.wait()
         return self.pop(max(1, self._bytes))
 
-    def _merge(self, delta: RunDelta | None) -> bool:
+    def _merge(self, frame: Frame, delta: RunDelta | None) -> bool:
         """Whether a delta went into one of its run that waits, with nothing but other runs' deltas behind that."""
         if delta is None or self._bytes <= self._limit * FULL:
             self._growing.clear()
             return False
         waiting = self._growing.get(delta.run)
-        added = 0 if waiting is None else waiting.grow(delta)
+        added = 0 if waiting is None else waiting.grow(frame, delta)
         self._bytes += added
         return added > 0
 

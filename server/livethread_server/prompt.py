@@ -76,6 +76,15 @@ class PromptRenderer:
             assembly.add(Content(len(closed), turns[-1].content, True))
         return assembly.prompt()
 
+    def text(self, turns: Sequence[PromptTurn], *, open_last: bool, header: bool, created_at: str) -> str:
+        """What the template writes of the turns, with the ``header`` of the next one or with the last one open. Raises
+        as `render` does.
+        """
+        messages = [{"role": turn.role, "content": turn.content} for turn in (turns[:-1] if open_last else turns)]
+        now = datetime.fromisoformat(created_at).astimezone(UTC)
+        written = self._template.render(messages, now, header=header or open_last)
+        return written + turns[-1].content if open_last else written
+
     def _rendering(self, turns: Sequence[PromptTurn], created_at: str) -> Rendering:
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         generated = [turn.tokens is not None for turn in turns]

@@ -14,11 +14,15 @@ import msgspec
 from msgspec import Struct
 
 from livethread.errors import CommandError, ErrorCode
-from livethread.model import Sampling, Thread
+from livethread.model import Sampling, Thread, TokenLogprob
+from livethread.tasks import ChatTurn
 from livethread_server.engine.grammar import GrammarCheck
+from livethread_server.engine.wire import Delta
+from livethread_server.logprobs import token_logprobs
 from livethread_server.overflow import Cuts, fit
 from livethread_server.prompt import Prompt, PromptRenderer, PromptTurn
 from livethread_server.sampling import MODEL_SAMPLING, check, resolve
+from livethread_server.stamps import now
 from livethread_server.store.base import Turn
 from livethread_server.vocabulary import Vocabulary
 
@@ -105,6 +109,17 @@ class Prompter:
             stop = len(prompt.tokens) if asked else prompt.ends[parts[-1].id]
         return Ahead(prompt.tokens[:stop], min(prompt.shared, stop))
 
+    def stateless(self, turns: Sequence[ChatTurn], *, go_on: bool) -> tuple[int, ...]:
+        """The tokens of a chat that is no thread's, for the assistant's next turn, or to ``go_on`` with the last one.
+        It takes its time: call it in an OS thread. `CommandError` with the template's words; the length is not checked.
+        """
+        return self._renderer.render(_chat(turns), open_last=go_on, created_at=now()).tokens
+
+    def written(self, turns: Sequence[ChatTurn], *, go_on: bool, header: bool) -> str:
+        """The same as the text that the template writes, without the ``header`` of the next turn where it is not
+        wanted."""
+        return self._renderer.text(_chat(turns), open_last=go_on, header=header, created_at=now())
+
     async def _render(self, thread: Thread, parts: Sequence[PromptTurn], go_on: bool) -> Prompt:
         render = partial(self._renderer.render, open_last=go_on, created_at=thread.created_at)
         if thread.overflow == "drop_oldest":
@@ -136,6 +151,10 @@ class Prompter:
                 context_tokens=self.context,
             )
 
+    def logprobs(self, delta: Delta) -> tuple[TokenLogprob, ...]:
+        """What is told of a delta's tokens where their logprobs were asked for."""
+        return token_logprobs(self._vocabulary, delta)
+
     def final_tokens(self, content: str, tokens: tuple[int, ...]) -> tuple[int, ...] | None:
         """The ids to splice for a generated ``content``: ``tokens``, and the ids of text that a stop string
         left of a token. None where they do not spell the content."""
@@ -146,6 +165,10 @@ class Prompter:
             return None
         rest = self._vocabulary.tokenize(content[len(spelt) :], special=False, after=tokens[-1] if tokens else None)
         return (*tokens, *rest)
+
+
+def _chat(turns: Sequence[ChatTurn]) -> list[PromptTurn]:
+    return [PromptTurn(str(index), turn.role, turn.content, None) for index, turn in enumerate(turns)]
 
 
 def _before(turns: Sequence[Turn], message: str | None, go_on: bool) -> list[PromptTurn]:

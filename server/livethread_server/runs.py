@@ -73,7 +73,7 @@ class Runs:
         self._engine = engine
         self._prompter = prompter
         self._starting = Starting(lanes, engine, prompter, self.submit)
-        self._following = Following(store, lanes, hub, engine, instance, self._end)
+        self._following = Following(store, lanes, hub, engine, instance, self._end, prompter.logprobs)
         self.on_ended: Callable[[Lane], None] = _ignore
         self._live: dict[str, LiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()

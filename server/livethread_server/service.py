@@ -15,6 +15,7 @@ from livethread import messages as wire
 from livethread.errors import CommandError, ErrorCode
 from livethread.messages import Command, Generate, Hello, HelloOk, Limits, MutateOk
 from livethread.model import Principal
+from livethread.tasks import TaskCancelOk
 from livethread_server.acceptance import Acceptance, Answer
 from livethread_server.auth.gate import Gate
 from livethread_server.contexts import Contexts
@@ -22,6 +23,7 @@ from livethread_server.idempotency import answer_record, recall
 from livethread_server.lanes import Lane, Lanes
 from livethread_server.listening import Listening
 from livethread_server.live_run import LiveRun
+from livethread_server.lookups import Lookups, unknown_run
 from livethread_server.mutation import mutate
 from livethread_server.placement import busy, touches
 from livethread_server.prompter import Prompter
@@ -31,6 +33,7 @@ from livethread_server.session import Session
 from livethread_server.sharing import Sharing
 from livethread_server.stamps import now
 from livethread_server.store.base import Store
+from livethread_server.task_commands import TaskCommands
 from livethread_server.thread_commands import ThreadCommands
 from livethread_server.threads import Residencies
 
@@ -59,6 +62,7 @@ class Service:
         limits: Limits,
         threads: ThreadCommands,
         listening: Listening,
+        tasks: TaskCommands,
     ) -> None:
         self._store = store
         self._lanes = lanes
@@ -71,6 +75,9 @@ class Service:
         self._identity = identity
         self._limits = limits
         self._listening = listening
+        self._task_commands = tasks
+        self.tasks = tasks.tasks
+        self.lookups = Lookups(store, lanes, runs)
         self._handlers: dict[type[Command], Handler] = {
             wire.ThreadCreate: threads.create,
             wire.ThreadGet: threads.get,
@@ -90,6 +97,10 @@ class Service:
             wire.Evict: contexts.evict,
             wire.Cancel: self._cancel,
             wire.Runs: self._list_runs,
+            wire.TaskCreate: tasks.create,
+            wire.TaskGet: tasks.get,
+            wire.TaskList: tasks.list,
+            wire.TaskCancel: tasks.cancel,
         }
 
     @property
@@ -172,7 +183,7 @@ class Service:
             # Asked for an unknown run too, so that one that may not be seen is answered as fast.
             role = await self._lanes.role(thread, session.principal)
             if record is None or role is None:
-                raise _unknown_run(command.run)
+                raise unknown_run(command.run)
             if not suffices(role, "participant"):
                 raise forbidden(thread, role, "participant")
             found = self._end(command.run) or wire.CancelOk(command.run, "finished")
@@ -186,6 +197,10 @@ class Service:
         lane = self._lanes.peek(run.record.run.thread)
         may = lane is not None and suffices(lane.role(session.principal.id), "participant")
         return self._end(command.run) if may else None
+
+    def cancel_task(self, session: Session, command: wire.TaskCancel) -> TaskCancelOk | None:
+        """End a task without waiting for anything; None where there is none, or none yet."""
+        return self._task_commands.cancel_now(session, command)
 
     def _end(self, run: str) -> wire.CancelOk | None:
         """End a run soon; None where it has ended."""
@@ -213,10 +228,3 @@ def _in_the_way(lane: Lane, command: wire.Mutate, by: Principal) -> Sequence[Liv
     if command.if_busy == "reject":
         raise busy([run.id for run in lane.runs])
     return tuple(lane.runs)
-
-
-def _unknown_run(run: str) -> CommandError:
-    """The same answer for a run that is not there and one that may not be seen."""
-    return CommandError(
-        ErrorCode.NOT_FOUND, f"There is no run {run!r}. Use the id that generate answered.", field="run", run=run
-    )

@@ -17,6 +17,8 @@ from livethread.errors import LivethreadError
 from livethread.model import MESSAGE_BYTES
 from livethread_server.bounds import Bounds
 from livethread_server.engine.wire import Layout
+from livethread_server.store.address import masked
+from livethread_server.tasks.bounds import TaskBounds
 
 OnRestart = Literal["resume", "keep"]
 
@@ -25,6 +27,8 @@ _UNITS |= {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
 STEPS_OF_SILENCE = 10
 """Steps of the engine that the watchdog sits through at least: one may take several times as long as it should."""
+MOST_SEQUENCES = 256
+"""llama.h: LLAMA_MAX_SEQ."""
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ANY_ADDRESS = ("", "0.0.0.0", "::")
 """Listening on all addresses; no Host header of an honest client names them."""
@@ -46,6 +50,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     model: str
     context: int
     sequences: int
+    task_sequences: int
     kv_cells: int
     ram_cache: int
     disk_cache: int
@@ -62,11 +67,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     step_ms: float
     watchdog: float
     queued_runs: int
+    queued_tasks: int
     subscriptions: int
     outbox_bytes: int
     sockets: int
     sessions_per_principal: int
     head_bytes: int
+    body_bytes: int
     request_seconds: float
     hello_seconds: float
     ping_seconds: float
@@ -94,6 +101,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     jwt_algorithms: tuple[str, ...]
     jwt_leeway: float
     shares: int
+    task_results: float
+    tasks_kept: int
+    task_result_bytes: int
+    tasks_per_principal: int
+    openai_any_model: bool
+    store_connections: int
+
+    def __repr__(self) -> str:
+        """All of it but the password that ``store`` may hold."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__} | {"store": masked(self.store)}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
     def address(self) -> str:
@@ -133,6 +151,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         names = (name for name in Bounds.__struct_fields__ if name in self.__struct_fields__)
         return Bounds(**{name: getattr(self, name) for name in names})
 
+    @property
+    def task_bounds(self) -> TaskBounds:
+        """How many tasks there may be, and how long they stay."""
+        return TaskBounds(**{name: getattr(self, name) for name in TaskBounds.__struct_fields__})
+
     def check(self) -> None:
         """`SettingsError` where settings do not fit together."""
         if self.auth == "none" and not is_loopback(self.host):
@@ -145,6 +168,11 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 f"--kv-cells {self.kv_cells} cannot hold one context of {self.context} tokens. Give more cells, "
                 "a smaller --context, or 0 for as many as --sequences need."
+            )
+        if self.sequences + self.task_sequences > MOST_SEQUENCES:
+            raise SettingsError(
+                f"--sequences {self.sequences} and --task-sequences {self.task_sequences} are more than "
+                f"{MOST_SEQUENCES} together, which is llama.cpp's most. Give fewer of either."
             )
         if self.watchdog * 1000 < STEPS_OF_SILENCE * self.step_ms:
             raise SettingsError(

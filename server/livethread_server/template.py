@@ -51,14 +51,14 @@ class ChatTemplate:
         self._texts = {"bos_token": bos_text, "eos_token": eos_text}
         self._tools = self._choose_tools()
 
-    def render(self, messages: Sequence[TemplateMessage], now: datetime) -> str:
-        """The prompt's text with the header of the turn that the model shall write.
+    def render(self, messages: Sequence[TemplateMessage], now: datetime, *, header: bool = True) -> str:
+        """The prompt's text with the ``header`` of the turn that the model shall write.
 
         ``now`` is what the template's ``strftime_now`` says. Raises `CommandError` ``bad_request`` with the
         template's own words where it refuses the messages or stumbles over them.
         """
         try:
-            return self._render(messages, now, self._tools)
+            return self._render(messages, now, self._tools, header)
         except _Refusal as refusal:
             words = _words(refusal)
             raise _bad_request(f"The model's chat template refuses these messages: {words}.") from None
@@ -66,10 +66,12 @@ class ChatTemplate:
             words = f"{type(error).__name__}: {_words(error)}"
             raise _bad_request(f"The model's chat template cannot render these messages ({words}).") from None
 
-    def _render(self, messages: Sequence[TemplateMessage], now: datetime, tools: dict[str, Any]) -> str:
+    def _render(
+        self, messages: Sequence[TemplateMessage], now: datetime, tools: dict[str, Any], header: bool = True
+    ) -> str:
         return self._template.render(
             messages=list(messages),
-            add_generation_prompt=True,
+            add_generation_prompt=header,
             raise_exception=_raise_exception,
             strftime_now=now.strftime,
             **self._texts,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -18,9 +17,10 @@ from starlette.websockets import WebSocket
 from livethread.codec import CODECS, SUBPROTOCOL_JSON, Codec, Frame, bytes_of
 from livethread.connection import ServerConnection
 from livethread.errors import CloseCode, CommandError, ErrorCode, FrameError
-from livethread.messages import Cancel, Command, Empty, Hello, Ping
+from livethread.messages import Cancel, Command, Empty, Hello, Ping, TaskCancel
 from livethread_server.bounds import Bounds
 from livethread_server.bucket import Bucket
+from livethread_server.headcount import Headcount
 from livethread_server.logs import bound
 from livethread_server.ordering import Ordering
 from livethread_server.outbox import Outbox
@@ -61,12 +61,14 @@ class Socket(Protocol):
 class WebSocketDoor:
     """Every open socket of the server. Where ``hello_required``, nothing else is let in before one is accepted."""
 
-    def __init__(self, service: Service, bounds: Bounds, *, hello_required: bool = False) -> None:
+    def __init__(
+        self, service: Service, bounds: Bounds, *, hello_required: bool = False, headcount: Headcount | None = None
+    ) -> None:
         self.service = service
         self.bounds = bounds
         self.hello_required = hello_required
         self._open: dict[Outbox, asyncio.Event] = {}
-        self._sessions: Counter[str] = Counter()
+        self._sessions = Headcount(bounds.sessions_per_principal) if headcount is None else headcount
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one socket from handshake to close."""
@@ -131,18 +133,13 @@ class WebSocketDoor:
 
     def enter(self, session: Session) -> None:
         """It is known whose session it is: close it where that principal has too many already."""
-        session.counted = True
-        self._sessions[session.principal.id] += 1
-        most = self.bounds.sessions_per_principal
-        if self._sessions[session.principal.id] > most:
+        if not self._sessions.enter(session):
+            most = self._sessions.most
             session.outbox.close(CloseCode.TOO_MANY_SESSIONS, f"You have {most} sessions open. Close one of them.")
 
     def _leave(self, session: Session) -> None:
         self.service.leave(session)
-        if session.counted:
-            self._sessions[session.principal.id] -= 1
-            if not self._sessions[session.principal.id]:
-                del self._sessions[session.principal.id]
+        self._sessions.leave(session)
 
 
 class _Conversation:
@@ -230,6 +227,8 @@ class _Conversation:
             self._reply(command, Empty())
         elif isinstance(command, Cancel) and (ok := service.cancel(self._session, command)):
             self._reply(command, ok)
+        elif isinstance(command, TaskCancel) and (ended := service.cancel_task(self._session, command)):
+            self._reply(command, ended)
         elif self._ordering.full(size):
             self._refuse(command, _too_many(self._door.bounds))
         else:

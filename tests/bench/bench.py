@@ -26,17 +26,25 @@ STEP_MS = 100.0
 
 class Bench:
     """The things that rows share, each made when it is first asked for. ``say`` tells the person who waits how
-    far it is.
+    far it is. ``peer`` is another server to compare with, instead of llama-server.
     """
 
     def __init__(
-        self, model: Path, *, extra_bufts: bool, threads: int, quick: bool, say: Callable[[str], None]
+        self,
+        model: Path,
+        *,
+        extra_bufts: bool,
+        threads: int,
+        quick: bool,
+        say: Callable[[str], None],
+        peer: str | None = None,
     ) -> None:
         self.model = model
         self.extra_bufts = extra_bufts
         self.threads = threads
         self.quick = quick
         self.say = say
+        self.peer = peer
         self.vocabulary = Vocabulary(model)
         self.biases = dict.fromkeys(self.vocabulary.ends(), NEVER)
         self._shared = ExitStack()

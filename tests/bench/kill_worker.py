@@ -15,7 +15,8 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from livethread_server.engine.wire import Configure, Ready, pack, unpack_up
+from livethread_server.engine.packing import pack, unpack_up
+from livethread_server.engine.wire import Configure, Ready
 from tests.bench.bench import CONTEXT, SEQUENCES, Bench
 from tests.bench.jobs import Story
 from tests.bench.report import Row

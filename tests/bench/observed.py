@@ -3,7 +3,8 @@
     LIVETHREAD_BENCH_NOTES=FILE python -m tests.bench.observed serve …
 
 One line of JSON per run in the file: run, ``arrived_at`` in the engine process and ``started_at``. Beside it, in a file
-that ends in ``.tokens``, one line per delta: run, the position of its first token, and when it came.
+that ends in ``.tokens``, one line per delta: run, the position of its first token, and when it came. In one that ends
+in ``.commits``, one line per change of a thread: how long the store took for it, in seconds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from livethread.messages import RunDelta
 from livethread_server import cli
 from livethread_server.engine.wire import Delta, Started
+from livethread_server.lanes import Lane, Lanes
 from livethread_server.live_run import LiveRun
 from livethread_server.transaction import Transaction
 
@@ -39,6 +41,15 @@ def observe(path: Path) -> None:
         tokens.write(f"{run.id} {event.start} {time.monotonic()}\n")
         return event
 
+    commits, commit = path.with_suffix(".commits").open("a", buffering=1), Lanes.commit
+
+    @wraps(commit)
+    async def committed(lanes: Lanes, lane: Lane, transaction: Transaction) -> None:
+        before = time.monotonic()
+        await commit(lanes, lane, transaction)
+        commits.write(f"{time.monotonic() - before}\n")
+
+    Lanes.commit = committed  # type: ignore[assignment, method-assign]
     LiveRun.start = noted  # type: ignore[assignment, method-assign]
     LiveRun.extend = extended  # type: ignore[assignment, method-assign]
 

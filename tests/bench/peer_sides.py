@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -15,14 +13,13 @@ import httpx
 from msgspec import Struct
 
 from tests.bench.bench import Bench
+from tests.bench.llama_server import START_SECONDS, LlamaServer
 from tests.bench.processes import Server
 from tests.bench.talk import Talk
 from tests.bench.visits import ANSWER, Visitor
 from tests.bench.wire import Map, Wire
-from tests.serving import free_port
 
 SEQUENCES, CONTEXT = 8, 4096
-START_SECONDS = 120.0
 
 
 class Thread(Struct):
@@ -98,7 +95,6 @@ class Theirs:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self._start()
@@ -150,32 +146,15 @@ class Theirs:
         return first
 
     def _start(self) -> None:
-        bench, port = self._bench, free_port()
-        bench.say("starting llama-server")
-        repack = "repack" if bench.extra_bufts else "no-repack"
-        numbers = [str(each) for each in (port, SEQUENCES, CONTEXT, bench.threads)]
-        command = [sys.executable, "-m", "tests.bench.peer_server", str(bench.model), *numbers, repack]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._server = LlamaServer(self._bench, sequences=SEQUENCES, context=CONTEXT)
+        self._server.start()
         # It hangs up on who has asked a hundred times or waited for five seconds: a connection for each question.
         once = httpx.Limits(max_keepalive_connections=0)
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=START_SECONDS, limits=once)
-        deadline = time.monotonic() + START_SECONDS
-        while not self._healthy():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"llama-server did not start: exit code {self._process.poll()}.")
-            time.sleep(0.1)
-
-    def _healthy(self) -> bool:
-        try:
-            return self._client.get("/health").status_code == 200
-        except httpx.TransportError:
-            return False
+        self._client = httpx.Client(base_url=self._server.url, timeout=START_SECONDS, limits=once)
 
     def _stop(self) -> None:
         with closing(self._client):
-            if self._process is not None:
-                self._process.kill()
-                self._process.wait()
+            self._server.stop()
 
 
 def _piece(line: str) -> str:

@@ -52,6 +52,10 @@ class Server(ServerProcess):
         lines = (line.split() for line in self._notes.with_suffix(".tokens").read_text().splitlines())
         return {int(start): float(at) for of, start, at in lines if of == run}
 
+    def commits(self) -> list[float]:
+        """How many seconds the store took for each change of a thread so far."""
+        return [float(line) for line in self._notes.with_suffix(".commits").read_text().splitlines()]
+
     def processes(self) -> dict[str, psutil.Process]:
         """Its own process and the engine's."""
         engine = self.engine()

@@ -198,7 +198,7 @@ async def test_the_same_seed_draws_the_same_text(live_server: ServerProcess) -> 
             "bad_request",
             "sampling.json_schema",
         ),
-        ({"sampling": {"typical_p": 0.5}}, "unsupported", "sampling.typical_p"),
+        ({"sampling": {"dry_penalty_last_n": 2**20}}, "bad_request", "sampling.dry_penalty_last_n"),
         ({"surprise": 1}, "bad_request", "surprise"),
         ({"mode": "think"}, "bad_request", "mode"),
         ({"ops": [{"op": "explode"}]}, "bad_request", "ops[0].op"),

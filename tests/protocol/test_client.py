@@ -404,3 +404,11 @@ async def test_who_may_not_read_a_thread_any_more_is_told(client: livethread.Cli
         await reading
     assert not thread.attached
     assert client.state.kind == "open"
+
+
+async def test_a_stream_knows_how_likely_its_tokens_were(client: livethread.Client, server: FakeServer) -> None:
+    server.likely = True
+    thread = await client.create()
+    stream = thread.say("Hello", logprobs=0)
+    await stream.text()
+    assert [stream.logprobs[at].text for at in range(3)] == ["Good", " day", "."]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from livethread.errors import ConnectionClosed, FellBehind
 from livethread.feed import Feed
 from livethread.messages import Event, RunDelta, RunProgress, ThreadResidency
+from livethread.model import TokenLogprob
 
 
 def delta(start: int, to: int, run: str = "r") -> RunDelta:
@@ -39,6 +41,15 @@ async def test_deltas_that_wait_are_joined_only_with_their_neighbours() -> None:
         feed.offer(event)
     feed.end()
     assert await read(feed) == [delta(0, 3), delta(0, 1, "other"), delta(3, 4), residency(), delta(4, 5)]
+
+
+async def test_waiting_deltas_are_joined_with_their_logprobs_or_not_at_all() -> None:
+    feed, likely = Feed(), TokenLogprob(7, "x", (120,), -0.5)
+    given = [replace(delta(at, at + 1), logprobs=(likely,)) for at in range(2)]
+    for event in (*given, delta(2, 3)):
+        feed.offer(event)
+    feed.end()
+    assert await read(feed) == [replace(delta(0, 2), logprobs=(likely, likely)), delta(2, 3)]
 
 
 async def test_of_progress_only_the_newest_waits() -> None:

@@ -739,3 +739,10 @@ async def test_all_the_text_of_a_restarted_run_is_the_text_it_ended_with(server:
         await server.restart(stream.run, 0, ["Another"])
         server.pace.release()
         assert await reading == "Another"
+
+
+async def test_logprobs_of_text_that_was_drawn_again_are_forgotten(server: FakeServer) -> None:
+    server.likely = True
+    words = ["One", " or", " so"]
+    _, stream = await restarted(server, 1, words)
+    assert all(words[at] == one.text for at, one in stream.logprobs.items())

@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import msgspec
 import pytest
+from msgspec import Struct
 
-from livethread.codec import CODECS, MsgpackCodec, convert, to_command, to_event, to_reply
+from livethread.codec import CODECS, MsgpackCodec, convert, to_command, to_event, to_reply, to_task_event
 from livethread.errors import CloseCode, CommandError, ErrorCode
-from livethread.messages import COMMANDS, EVENTS, SUMMARIES, ErrorBody, Here, Reply, Since
+from livethread.messages import COMMANDS, EVENTS, SUMMARIES, TASK_EVENTS, ErrorBody, Here, Reply, Since
 from livethread.model import Message, Reason, Run, Sampling, Sources, Thread, Timings, Usage
+from livethread.tasks import (
+    RESULTS,
+    ApplyTemplateInput,
+    ChatCompletionInput,
+    ChatTurn,
+    Choice,
+    CountTokensInput,
+    DetokenizeInput,
+    Embedding,
+    EmbeddingInput,
+    LabelScore,
+    Ranked,
+    RerankInput,
+    ResponseFormat,
+    Task,
+    TaskProgress,
+    TextClassificationInput,
+    TextCompletionInput,
+    TokenizeInput,
+    TokenPiece,
+)
 from tests.spec import ANY, SPEC, Block, Step, blocks, conversations, filled, matches, named
 
 TEXT = SPEC.read_text()
@@ -32,7 +55,7 @@ def test_every_example_is_what_the_codec_says(block: Block) -> None:
     if role == "command":
         typed = to_command(plain)
     elif role == "event":
-        typed = to_event(plain)
+        typed = to_task_event(plain) or to_event(plain)
         assert typed is not None
     else:
         assert role == "reply"
@@ -63,7 +86,7 @@ def test_what_clients_say_in_conversations_is_a_command_or_refused_as_told(steps
 @pytest.mark.parametrize("step", TOLD)
 def test_what_the_server_says_in_conversations_has_known_fields(step: Step) -> None:
     frame = step.frame
-    told = SUMMARIES if "summary" in frame else EVENTS
+    told: Mapping[str, type[Struct]] = SUMMARIES if "summary" in frame else {**EVENTS, **TASK_EVENTS}
     kind = Reply if frame["type"] == "reply" else told[frame["type"]]
     assert set(frame) <= names(kind) | {"type", ANY}
     if "error" in frame:
@@ -79,6 +102,10 @@ def test_every_conversation_answers_every_command_once() -> None:
         assert told == asked
 
 
+INPUTS = (
+    *(ChatCompletionInput, TextCompletionInput, EmbeddingInput, RerankInput, TextClassificationInput),
+    *(TokenizeInput, DetokenizeInput, CountTokensInput, ApplyTemplateInput),
+)
 WORDS = {
     *COMMANDS,
     *EVENTS,
@@ -89,6 +116,11 @@ WORDS = {
     *names(Message),
     *(name for kind in COMMANDS.values() for name in names(kind) - {"id"}),
     *(name for kind in COMMANDS.values() for name in names(kind.Ok) - {"events"}),
+    *TASK_EVENTS,
+    *(name for kind in TASK_EVENTS.values() for name in names(kind)),
+    *RESULTS,
+    *(name for kind in RESULTS.values() for name in names(kind)),
+    *(name for kind in INPUTS for name in names(kind)),
     *(name for kind in (*EVENTS.values(), *SUMMARIES.values()) for name in names(kind) - {"thread", "seq", "version"}),
 }
 
@@ -98,7 +130,10 @@ def test_every_name_of_the_wire_is_described(word: str) -> None:
     assert f"`{word}`" in TEXT
 
 
-@pytest.mark.parametrize("kind", [Run, Usage, Timings, Sources, Since, Here])
+SMALL = [Task, TaskProgress, Choice, ResponseFormat, Embedding, Ranked, LabelScore, TokenPiece, ChatTurn]
+
+
+@pytest.mark.parametrize("kind", [*SMALL, Run, Usage, Timings, Sources, Since, Here])
 def test_small_objects_are_described_with_their_fields(kind: Any) -> None:
     assert f"`{{{', '.join(kind.__struct_fields__)}}}`" in TEXT
 

@@ -10,7 +10,7 @@ OURS = ("127.0.0.1", "localhost", "[::1]")
 PAGES = ("http://127.0.0.1:8000",)
 
 
-async def knock(kind: str, *headers: tuple[bytes, bytes]) -> list[dict[str, Any]]:
+async def knock(kind: str, *headers: tuple[bytes, bytes], path: str = "/") -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
 
     async def inside(scope: Any, receive: Any, send: Any) -> None:
@@ -22,7 +22,7 @@ async def knock(kind: str, *headers: tuple[bytes, bytes]) -> list[dict[str, Any]
     async def send(message: Any) -> None:
         sent.append(dict(message))
 
-    await AccessControl(inside, OURS, PAGES)({"type": kind, "headers": list(headers)}, receive, send)
+    await AccessControl(inside, OURS, PAGES)({"type": kind, "path": path, "headers": list(headers)}, receive, send)
     return sent
 
 
@@ -77,6 +77,14 @@ async def test_every_http_answer_has_a_strict_policy() -> None:
         headers = dict((await knock("http", (b"host", host)))[0]["headers"])
         assert b"default-src 'none'" in headers[b"content-security-policy"]
         assert b"unsafe" not in headers[b"content-security-policy"]
+
+
+async def test_the_pages_about_the_doors_may_style_elements_and_run_only_our_scripts() -> None:
+    headers = dict((await knock("http", (b"host", b"localhost"), path="/docs/openapi.html"))[0]["headers"])
+    policy = headers[b"content-security-policy"].split(b"; ")
+    assert b"script-src 'self'" in policy
+    assert b"style-src 'self' 'unsafe-inline'" in policy
+    assert b"default-src 'none'" in policy
 
 
 def test_a_host_name_is_told_from_its_port() -> None:

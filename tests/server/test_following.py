@@ -7,7 +7,9 @@ from msgspec import UNSET
 
 from livethread import messages as wire
 from livethread.errors import CommandError, ErrorCode
+from livethread.model import Alternative, TokenLogprob
 from livethread_server import following
+from livethread_server.engine.wire import Logprob
 from tests.fakes import UnsteadyStore
 from tests.house import Guest, House
 
@@ -89,3 +91,37 @@ async def test_an_error_of_the_engine_is_ours_or_that_of_a_model_that_is_gone(
     finished = await guest.next(wire.RunFinished)
     assert finished.error is not UNSET
     assert finished.error.code == (ErrorCode.MODEL_UNAVAILABLE if trouble else ErrorCode.INTERNAL)
+
+
+async def test_logprobs_are_told_where_the_run_asked_for_them(house: House) -> None:
+    guest = await house.listener()
+    await guest.ask(wire.Generate, run="r", ops=[USER], sampling={"logprobs": 1})
+    house.engine.start("r")
+    (token,) = house.vocabulary.tokenize(" once", special=False)
+    house.engine.say("r", " once", (token,), (Logprob(-0.25, ((token, -0.25),)),))
+    told = await guest.next(wire.RunDelta)
+    alternative = Alternative(token, " once", tuple(b" once"), -0.25)
+    assert told.logprobs == (TokenLogprob(token, " once", tuple(b" once"), -0.25, (alternative,)),)
+    house.engine.say("r", "h", ())  # text whose token is not wholly out yet
+    assert (await guest.next(wire.RunDelta, text="h")).logprobs == ()
+
+
+async def test_a_long_delta_with_logprobs_is_told_in_parts_that_touch(house: House) -> None:
+    guest = await house.listener()
+    await guest.ask(wire.Generate, run="r", ops=[USER], sampling={"logprobs": 0})
+    house.engine.start("r")
+    house.engine.say("r", "a long text", tuple(range(100, 300)), tuple(Logprob(-float(at)) for at in range(200)))
+    await guest.next(wire.RunDelta, to=200)
+    deltas = [event for event in await guest.heard() if isinstance(event, wire.RunDelta)]
+    assert [(one.start, one.to, one.text) for one in deltas] == [
+        *((0, 64, "a long text"), (64, 128, "")),
+        *((128, 192, ""), (192, 200, "")),
+    ]
+    told = [one for delta in deltas if delta.logprobs for one in delta.logprobs]
+    assert [(one.token, one.logprob) for one in told] == [(100 + at, -float(at)) for at in range(200)]
+
+
+async def test_who_did_not_ask_is_told_no_logprobs(house: House) -> None:
+    guest = await started(house)
+    house.engine.say("r", "Once", (1,))
+    assert (await guest.next(wire.RunDelta)).logprobs is UNSET

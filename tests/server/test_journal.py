@@ -7,7 +7,9 @@ import pytest
 
 from livethread.messages import RunDelta, RunFinished, RunQueued, RunStarted, ThreadDeleted
 from livethread.model import Message, Principal, Sampling, Timings, Usage
+from livethread.replies import ErrorBody
 from livethread_server import journal
+from tests.fakes import a_task
 
 ANN = Principal("ann", "Ann")
 PLACE: dict[str, Any] = {"thread": "t", "seq": 1, "version": 1}
@@ -40,6 +42,18 @@ def test_the_life_of_a_run_is_one_line_for_each_event(caplog: pytest.LogCaptureF
         "thread deleted",
     ]
     assert "secret" not in caplog.text
+
+
+def test_the_end_of_a_task_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    journal.write_task(a_task(state="done", usage=Usage(100, 7, 60), result="my secret"))
+    journal.write_task(a_task(state="cancelled", reason="timeout"))
+    journal.write_task(a_task(state="failed", reason="error", error=ErrorBody("internal", "my secret", False)))
+    assert [record.getMessage() for record in caplog.records] == [
+        "chat-completion done: 7 tokens, 100 of the prompt",
+        "chat-completion cancelled (timeout)",
+        "chat-completion failed (internal)",
+    ]
 
 
 def test_deltas_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,6 +11,7 @@ from livethread.messages import Event, RunFinished, RunStarted
 from livethread.model import Message, Principal, Sampling, Sources, Timings, Usage
 from livethread_server.metrics import Metrics
 from livethread_server.worker.step_times import StepTimes
+from tests.fakes import a_task
 
 ANN = Principal("ann", "Ann")
 
@@ -21,6 +22,7 @@ class Now:
     outbox_bytes = 70
     runs: Mapping[str, int] = MappingProxyType({"queued": 1, "running": 2})
     tasks = 8
+    unfinished_tasks: Mapping[tuple[str, str], int] = MappingProxyType({("tokenize", "queued"): 6})
     restarts = 4
     ready = True
 
@@ -75,6 +77,7 @@ def test_what_is_now_is_asked_for_at_each_scrape(metrics: Metrics) -> None:
     assert found["livethread_subscribers"] == 5
     assert found["livethread_outbox_bytes"] == 70
     assert found["livethread_tasks"] == 8
+    assert found["livethread_unfinished_tasks{kind=tokenize}{state=queued}"] == 6
     assert found["livethread_runs{state=queued}"] == 1
     assert found["livethread_runs{state=running}"] == 2
     assert found["livethread_engine_restarts_total"] == 4
@@ -100,6 +103,16 @@ def test_runs_and_their_tokens_are_counted_as_they_are_told(metrics: Metrics) ->
     assert found["livethread_first_token_seconds_bucket{le=0.05}"] == 0
 
 
+def test_tasks_are_counted_when_they_are_over(metrics: Metrics) -> None:
+    metrics.saw_task(a_task(state="done", usage=Usage(100, 7, 60)))
+    metrics.saw_task(a_task(state="cancelled", reason="timeout"))
+    found = samples(metrics)
+    assert found["livethread_tasks_finished_total{kind=chat-completion}{state=done}"] == 1
+    assert found["livethread_tasks_finished_total{kind=chat-completion}{state=cancelled}"] == 1
+    assert found["livethread_prompt_tokens_total"] == 100
+    assert found["livethread_generated_tokens_total"] == 7
+
+
 def test_what_the_engine_tells_of_itself_is_there_while_it_can_be_asked(metrics: Metrics) -> None:
     steps = StepTimes()
     steps.took(0.03)
@@ -109,6 +122,7 @@ def test_what_the_engine_tells_of_itself_is_there_while_it_can_be_asked(metrics:
         "tiers": tiers,
         "evictions": 6,
         "live": {"tokens": 9, "running": 1},
+        "tasks": {"running": 2},
         "steps": steps.told(),
     }
     found = samples(metrics, told)
@@ -119,6 +133,7 @@ def test_what_the_engine_tells_of_itself_is_there_while_it_can_be_asked(metrics:
     assert found["livethread_evictions_total"] == 6
     assert found["livethread_live_tokens"] == 9
     assert found["livethread_running_sequences"] == 1
+    assert found["livethread_task_sequences"] == 2
     assert found["livethread_step_seconds_bucket{le=0.05}"] == 1
     assert found["livethread_step_seconds_count"] == 1
     assert "livethread_evictions_total" not in samples(metrics, None)

@@ -3,10 +3,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from livethread.codec import JsonCodec, MsgpackCodec
 from livethread.errors import CloseCode
 from livethread.messages import RunDelta
+from livethread.model import FRAME_BYTES, TokenLogprob
 from livethread_server.outbox import FULL, Outbox
 
 LIMIT = 1 << 20
@@ -36,6 +38,25 @@ def test_a_slow_readers_deltas_are_merged_and_still_touch(codec: JsonCodec | Msg
     merged = codec.decode(frames[1])
     assert (merged["from"], merged["to"]) == (0, 50)
     assert merged["text"] == "".join(f"{number}," for number in range(50))
+
+
+def test_merged_logprobs_count_and_stay_within_frames() -> None:
+    outbox = Outbox(JsonCodec(), 8 * FRAME_BYTES)
+    outbox.offer("x" * (2 * FRAME_BYTES + 1))
+    likely = (TokenLogprob(1, "a" * 1000, (97,) * 1000, -1.0),)
+    before = outbox.waiting_bytes
+    for number in range(500):
+        offer(outbox, replace(delta(number, "a"), logprobs=likely))
+    waited = outbox.waiting_bytes - before
+    frames = [JsonCodec().decode(frame) for frame in outbox.pop(8 * FRAME_BYTES)[1:]]
+    sizes = [len(JsonCodec().encode(replace(delta(0, ""), logprobs=likely * len(one["logprobs"])))) for one in frames]
+    assert 2 < len(frames) < 50
+    assert max(sizes) < FRAME_BYTES
+    assert sum(sizes) <= waited
+    assert [number for one in frames for number in (one["from"], one["to"])][1:-1:2] == [
+        one["from"] for one in frames[1:]
+    ]
+    assert sum(len(one["logprobs"]) for one in frames) == 500
 
 
 def test_deltas_of_runs_that_stream_side_by_side_are_merged_each_with_its_own() -> None:

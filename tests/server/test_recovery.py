@@ -30,8 +30,8 @@ LOADING = CommandError(ErrorCode.MODEL_LOADING, "The model is being loaded. Try 
 class Lives:
     """Servers over one database, one after the other's sudden death."""
 
-    def __init__(self, path: Path, vocabulary: Vocabulary, grammars: GrammarCheck) -> None:
-        self.path, self._vocabulary, self._grammars = path, vocabulary, grammars
+    def __init__(self, address: Path | str, vocabulary: Vocabulary, grammars: GrammarCheck) -> None:
+        self.address, self._vocabulary, self._grammars = address, vocabulary, grammars
         self.house = self._next()
 
     async def first(self) -> House:
@@ -52,7 +52,7 @@ class Lives:
         await self._grammars.stop()
 
     def _next(self, **more: Any) -> House:
-        return House(SqlStore(self.path), self._vocabulary, self._grammars, **more)
+        return House(SqlStore(self.address), self._vocabulary, self._grammars, **more)
 
 
 class Slow(SqlStore):
@@ -67,8 +67,18 @@ class Slow(SqlStore):
 
 
 @pytest.fixture
-async def lives(tmp_path: Path, vocabulary: Vocabulary, model_path: Path) -> AsyncIterator[Lives]:
-    lives = Lives(tmp_path / "threads.db", vocabulary, GrammarCheck(model_path))
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """An empty database: SQLite's unless the test says `over_both`."""
+    found: Path | str = tmp_path / "threads.db"
+    return request.getfixturevalue("postgres_url") if getattr(request, "param", "sqlite") == "postgresql" else found
+
+
+over_both = pytest.mark.parametrize("address", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture
+async def lives(address: Path | str, vocabulary: Vocabulary, model_path: Path) -> AsyncIterator[Lives]:
+    lives = Lives(address, vocabulary, GrammarCheck(model_path))
     yield lives
     await lives.end()
 
@@ -99,6 +109,7 @@ async def finish(house: House, run: str = "r", text: str = " there") -> None:
     house.engine.finish(run)
 
 
+@over_both
 async def test_a_run_that_streamed_goes_on_where_its_text_was_stored(lives: Lives) -> None:
     before = await streaming(lives, sampling={"temperature": 0.7})
     told, first = await before.heard(), lives.house.engine.submitted["r"]
@@ -149,6 +160,7 @@ async def test_a_second_recovery_goes_on_behind_what_the_first_one_said(lives: L
     assert kinds == ["thread.mutated", "run.started", "run.recovered", "run.recovered", "run.finished"]
 
 
+@over_both
 async def test_queued_runs_stay_queued_and_start_in_order(lives: Lives) -> None:
     guest = await streaming(lives)
     for run in ("r2", "r3"):
@@ -183,6 +195,7 @@ async def test_a_run_that_had_not_begun_begins(lives: Lives) -> None:
     assert finished.timings.queue_ms >= 0
 
 
+@over_both
 async def test_runs_of_several_threads_are_submitted_in_the_order_of_acceptance(lives: Lives) -> None:
     house = await lives.first()
     guest = house.guest()
@@ -236,6 +249,7 @@ async def test_a_cancel_does_not_wait_for_the_model(lives: Lives) -> None:
     assert house.engine.submitted == {}
 
 
+@over_both
 async def test_runs_can_be_kept_as_they_are_instead(lives: Lives) -> None:
     guest = await streaming(lives)
     await guest.ask(wire.Generate, run="r2", if_busy="enqueue")
@@ -350,6 +364,7 @@ async def test_a_mutation_in_front_of_a_recovered_run_is_busy_and_one_behind_it_
     assert (await guest.next(wire.RunFinished)).reason == "interrupted"
 
 
+@over_both
 async def test_the_same_generate_is_answered_as_before_the_crash(lives: Lives) -> None:
     guest = await (await lives.first()).listener()
     fields = {"run": "r", "ops": [USER], "key": "k"}
@@ -436,7 +451,7 @@ async def test_a_run_whose_predecessor_ends_while_others_are_taken_up_is_submitt
     await guest.ask(wire.Generate, thread="t2", run="r3", ops=[USER])
     await spoil(lives.house, request=b"{}")
     await crash(lives.house)
-    store = Slow(lives.path)
+    store = Slow(lives.address)
     house = lives.house = store.house = House(store, lives.house.vocabulary, lives.house.grammars)
     submitted, take = list[str](), house.engine.submit
 

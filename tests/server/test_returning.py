@@ -20,11 +20,14 @@ from tests.house import FakeEngine, House, closing
 from tests.socketry import opened
 
 
-@pytest.fixture
-async def stored_house(vocabulary: Vocabulary, model_path: Path, tmp_path: Path) -> AsyncIterator[House]:
-    """A house over SQLite."""
+@pytest.fixture(params=["sqlite"])
+async def stored_house(
+    request: pytest.FixtureRequest, vocabulary: Vocabulary, model_path: Path, tmp_path: Path
+) -> AsyncIterator[House]:
+    """A house over SQLite, or over PostgreSQL where the test says so."""
     grammars = GrammarCheck(model_path)
-    async for house in closing(House(SqlStore(tmp_path / "threads.db"), vocabulary, grammars)):
+    address = tmp_path / "threads.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    async for house in closing(House(SqlStore(address), vocabulary, grammars)):
         yield house
     await grammars.stop()
 
@@ -83,6 +86,7 @@ async def test_a_cut_at_any_frame_changes_nothing(stored_house: House) -> None:
             assert len(stored_house.engine.submitted) == made
 
 
+@pytest.mark.parametrize("stored_house", ["sqlite", "postgresql"], indirect=True)
 async def test_cuts_in_a_row_change_nothing_either(stored_house: House) -> None:
     async with speaking(stored_house) as wire:
         for turn, cuts in enumerate(([2, 3, 4, 5, 6], [3] * 7, [5, 4, 3, 3, 3, 4], [9, 2, 7, 2])):

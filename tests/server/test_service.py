@@ -94,12 +94,12 @@ async def test_an_update_changes_what_is_given_and_null_clears(house: House) -> 
     assert (got.title, got.sampling.temperature, got.metadata) == (None, 0.5, {"x": 1})
 
 
-async def test_sampling_that_comes_later_is_unsupported_everywhere(house: House) -> None:
+async def test_sampling_beyond_the_context_is_refused_everywhere(house: House) -> None:
     guest = await house.listener()
     for kind in (wire.ThreadCreate, wire.ThreadUpdate, wire.Generate):
         fields = {"thread": "t2"} if kind is wire.ThreadCreate else {}
-        error = await refused(guest, kind, sampling={"mirostat": 1}, **fields)
-        assert (error.code, error.details["field"]) == (ErrorCode.UNSUPPORTED, "sampling.mirostat")
+        error = await refused(guest, kind, sampling={"dry_penalty_last_n": 2049}, **fields)
+        assert (error.code, error.details["field"]) == (ErrorCode.BAD_REQUEST, "sampling.dry_penalty_last_n")
 
 
 async def test_ops_are_applied_in_order_or_not_at_all(house: House) -> None:

@@ -114,3 +114,9 @@ def test_a_watchdog_that_would_bite_a_healthy_engine_is_refused() -> None:
     settings(watchdog=2, step_ms=200).check()
     with pytest.raises(SettingsError, match="--watchdog 2 s is shorter than 10 steps of --step-ms 201"):
         settings(watchdog=2, step_ms=201).check()
+
+
+def test_threads_and_tasks_have_as_many_sequences_as_llama_cpp_has() -> None:
+    settings(sequences=248, task_sequences=8).check()
+    with pytest.raises(SettingsError, match="--sequences 249 and --task-sequences 8 are more than 256 together"):
+        settings(sequences=249, task_sequences=8).check()

@@ -42,7 +42,7 @@ export async function call<K extends CommandType>(type: K, fields: Commands[K]["
     return await connection.call(type, fields);
   } catch (error) {
     const forbidden = error instanceof CommandError && error.code === "forbidden" && "thread" in fields;
-    if (forbidden) for (const handle of forbiddenHandlers) handle(fields.thread, error.role);
+    if (forbidden && fields.thread) for (const handle of forbiddenHandlers) handle(fields.thread, error.role);
     throw error;
   }
 }

@@ -27,11 +27,7 @@ function insert(messages: Message[], before: string, message: Message, more: boo
 }
 
 function edit(messages: Message[], op: Extract<AppliedOp, { op: "edit" }>): Message[] {
-  const whole = op.message;
-  if (typeof whole === "string") {
-    return messages.map((message) => (message.id === whole ? { ...message, content: op.content ?? "" } : message));
-  }
-  return messages.map((message) => (message.id === whole.id ? whole : message));
+  return messages.map((message) => (message.id === op.message.id ? op.message : message));
 }
 
 function truncate(messages: Message[], after: string | null): Message[] | null {

@@ -35,7 +35,7 @@ describe("an invitation", () => {
 
   test("that is refused is forgotten, and says why", async () => {
     keepInvite(INVITE);
-    call.mockRejectedValue(new CommandError({ code: "forbidden", message: "It has expired.", retryable: false }));
+    call.mockRejectedValue(new CommandError({ code: "forbidden", message: "It has expired.", retryable: false, details: {} }));
     await expect(takeUp("t-1")).resolves.toMatchObject({ message: "It has expired." });
     expect(invited.value).toBeNull();
   });

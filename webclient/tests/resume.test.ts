@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { contentOf, fromSnapshot, reduce, resumed, sinceOf, type ThreadView } from "../src/thread";
 import type { Event, Message, Recovered, RunSnapshot, Since } from "../src/wire";
-import { message, thread } from "./build";
+import { event, message, thread } from "./build";
 
 const about = { thread: "t", version: 1 };
 const reply = message("a", { role: "assistant", content: "Once", state: "queued", run: "r" });
@@ -10,18 +10,18 @@ const usage = { prompt_tokens: 5, reused_tokens: 0 };
 
 /** A session of two runs, the first of which goes on with a reply and brings text without a whole token. */
 const told: Event[] = [
-  { type: "thread.mutated", ...about, seq: 1, ops: [{ op: "append", message: message("q") }, { op: "append", message: reply }] },
-  { type: "run.queued", ...about, seq: 2, run: "r", position: 1 },
-  { type: "run.started", ...about, seq: 3, run: "r", message: "a", ...usage, dropped: 2 },
-  { type: "run.progress", thread: "t", run: "r", cached: 0, processed: 5, total: 5 },
-  { type: "run.delta", thread: "t", run: "r", from: 0, to: 1, text: " upon" },
-  { type: "thread.mutated", ...about, seq: 4, ops: [{ op: "append", message: later }] },
-  { type: "run.delta", thread: "t", run: "r", from: 1, to: 3, text: " a ti" },
-  { type: "run.delta", thread: "t", run: "r", from: 3, to: 4, text: "me" },
-  { type: "run.finished", ...about, seq: 5, run: "r", reason: "stop", message: { ...reply, content: "Once upon a time", state: "done" } },
-  { type: "run.started", ...about, seq: 6, run: "s", message: "b", ...usage },
-  { type: "run.delta", thread: "t", run: "s", from: 0, to: 2, text: "And" },
-  { type: "thread.updated", ...about, seq: 7, title: "New" },
+  event({ type: "thread.mutated", ...about, seq: 1, ops: [{ op: "append", message: message("q") }, { op: "append", message: reply }] }),
+  event({ type: "run.queued", ...about, seq: 2, run: "r", position: 1 }),
+  event({ type: "run.started", ...about, seq: 3, run: "r", message: "a", ...usage, dropped: 2 }),
+  event({ type: "run.progress", thread: "t", run: "r", cached: 0, processed: 5, total: 5 }),
+  event({ type: "run.delta", thread: "t", run: "r", from: 0, to: 1, text: " upon" }),
+  event({ type: "thread.mutated", ...about, seq: 4, ops: [{ op: "append", message: later }] }),
+  event({ type: "run.delta", thread: "t", run: "r", from: 1, to: 3, text: " a ti" }),
+  event({ type: "run.delta", thread: "t", run: "r", from: 3, to: 4, text: "me" }),
+  event({ type: "run.finished", ...about, seq: 5, run: "r", reason: "stop", message: { ...reply, content: "Once upon a time", state: "done" } }),
+  event({ type: "run.started", ...about, seq: 6, run: "s", message: "b", ...usage }),
+  event({ type: "run.delta", thread: "t", run: "s", from: 0, to: 2, text: "And" }),
+  event({ type: "thread.updated", ...about, seq: 7, title: "New" }),
 ];
 
 /** What a server answers a client that comes back when all of `so far` has been told. */

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as client from "../src/client";
 import { clearThreads, drop, loadMoreThreads, moreThreads, place, threads, watchThreadList } from "../src/thread-list";
 import type { Event, Thread, Told } from "../src/wire";
-import { thread } from "./build";
+import { event as made, thread } from "./build";
 
 let opened: () => void;
 let tell: (event: Event) => void;
@@ -32,7 +32,7 @@ class Server {
     const updated_at = `2026-01-01T00:00:00.${String(++this.clock).padStart(6, "0")}Z`;
     const summary = thread([], { ...before, id, version: (before?.version ?? 0) + 1, updated_at, ...more });
     this.all.set(id, summary);
-    tell({ type: before ? "thread.updated" : "thread.created", thread: id, summary });
+    tell(made({ type: before ? "thread.updated" : "thread.created", thread: id, summary }));
   }
 
   delete(id: string): void {

@@ -1,13 +1,14 @@
 """Which runs the worker has and which wait for it: first come, first served, within slots and cells.
 
-A run takes a slot and the cells it may come to need, so that the worker can always admit what it gets.
-This module must never know processes or outputs.
+A run takes a slot and the cells it may come to need, so that the worker can always admit what it gets. Threads' runs
+and tasks' stand in a line each, with room of its own: neither waits for the other. This module must never know
+processes or outputs.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -16,64 +17,117 @@ from livethread_server.engine.wire import Ready, Submit
 
 
 class Room(Struct, frozen=True):
-    """What a worker has: ``slots`` for runs, ``cells`` of KV for all of them, ``context`` tokens for each."""
+    """What a worker has: ``slots`` for threads' runs, ``cells`` of KV for all of these, ``context`` tokens for each;
+    and ``task_slots`` for tasks' runs, with a context of cells each.
+    """
 
     slots: int
     cells: int
     context: int
+    task_slots: int = 0
 
     @classmethod
     def of(cls, ready: Ready) -> Room:
         """The room a ready worker has."""
-        return cls(ready.sequences, ready.cells, ready.context)
+        return cls(ready.sequences, ready.cells, ready.context, ready.task_sequences)
+
+
+class _Line:
+    """The runs of one kind: those that wait, at most ``most``, and the cells of those that the worker has."""
+
+    def __init__(self, most: int, limit: str) -> None:
+        self.waiting: deque[Submit] = deque()
+        self.cells: dict[str, int] = {}
+        self.slots = 0
+        self._all_cells = 0
+        self._context = 0
+        self._most = most
+        self._limit = limit
+
+    def open(self, slots: int, cells: int, context: int) -> None:
+        """A worker has so much for these runs."""
+        self.slots, self._all_cells, self._context = slots, cells, context
+        self.cells.clear()
+
+    def offer(self, submit: Submit, *, fits: bool) -> None:
+        """Put a run at the end. Raises `CommandError` ``queue_full``."""
+        if (self.waiting or not fits) and len(self.waiting) >= self._most:
+            raise CommandError(
+                ErrorCode.QUEUE_FULL,
+                f"{len(self.waiting)} runs are waiting, which is the limit. Try again when one has finished.",
+                **{self._limit: self._most},
+            )
+        self.waiting.append(submit)
+
+    def fits(self, submit: Submit) -> bool:
+        """Whether there is a slot and enough cells."""
+        if len(self.cells) >= self.slots:
+            return False
+        return sum(self.cells.values()) + self._need(submit) <= self._all_cells
+
+    def give(self) -> Submit:
+        """Let the worker have the first one."""
+        submit = self.waiting.popleft()
+        self.cells[submit.run] = self._need(submit)
+        return submit
+
+    def withdraw(self, run: str) -> bool:
+        """Take a waiting run out; whether it was waiting."""
+        kept = deque(submit for submit in self.waiting if submit.run != run)
+        was_waiting = len(kept) < len(self.waiting)
+        self.waiting = kept
+        return was_waiting
+
+    def _need(self, submit: Submit) -> int:
+        most = len(submit.forced) or submit.sampling.max_tokens
+        return self._context if most is None else min(len(submit.tokens) + most, self._context)
 
 
 class Admission:
-    """The queue in front of the worker; at most ``queued_runs`` wait in it."""
+    """The lines in front of the worker; at most ``queued_runs`` of threads and ``queued_tasks`` of tasks wait."""
 
-    def __init__(self, queued_runs: int) -> None:
-        self._queued_runs = queued_runs
-        self._waiting: deque[Submit] = deque()
-        self._cells: dict[str, int] = {}
+    def __init__(self, queued_runs: int, queued_tasks: int = 0) -> None:
+        self._threads = _Line(queued_runs, "queued_runs")
+        self._tasks = _Line(queued_tasks, "queued_tasks")
+        self._lines = (self._threads, self._tasks)
         self._alone: set[str] = set()
-        self._room: Room | None = None
 
     @property
     def waiting(self) -> tuple[str, ...]:
-        """The runs that wait, in order."""
-        return tuple(submit.run for submit in self._waiting)
+        """The runs that wait, in order, threads' first."""
+        return tuple(run for _, run in self.positions())
 
     @property
     def given(self) -> bool:
         """Whether the worker has a run."""
-        return bool(self._cells)
+        return any(line.cells for line in self._lines)
+
+    def positions(self) -> Iterator[tuple[int, str]]:
+        """The place of each run that waits in its line, from 1."""
+        for line in self._lines:
+            for place, submit in enumerate(line.waiting):
+                yield place + 1, submit.run
 
     def offer(self, submit: Submit) -> None:
-        """Put a run at the end. Raises `CommandError` ``queue_full``."""
-        must_wait = bool(self._waiting) or not self._fits(submit)
-        if must_wait and len(self._waiting) >= self._queued_runs:
-            raise CommandError(
-                ErrorCode.QUEUE_FULL,
-                f"{len(self._waiting)} runs are waiting, which is the limit. Try again when one has finished.",
-                queued_runs=self._queued_runs,
-            )
-        self._waiting.append(submit)
+        """Put a run at the end of its line. Raises `CommandError` ``queue_full``."""
+        self._line(submit).offer(submit, fits=self._fits(submit))
 
     def take_back(self, submits: Sequence[Submit]) -> None:
         """Put runs that the worker had, and could not finish, before those that wait; they were taken, so that
         no limit holds.
         """
-        self._waiting.extendleft(reversed(submits))
+        for submit in reversed(submits):
+            self._line(submit).waiting.appendleft(submit)
 
     def open(self, room: Room) -> None:
         """A worker with this room is there, and has no runs."""
-        self._room = room
-        self._cells.clear()
+        self._threads.open(room.slots, room.cells, room.context)
+        self._tasks.open(room.task_slots, room.task_slots * room.context, room.context)
 
     def close(self) -> None:
         """The worker is gone, and its runs with it; those that wait stay."""
-        self._room = None
-        self._cells.clear()
+        for line in self._lines:
+            line.open(0, 0, 0)
 
     def isolate(self, run: str) -> None:
         """From now on the worker has this run only while it has no other."""
@@ -84,33 +138,30 @@ class Admission:
         self._alone.discard(run)
 
     def next(self) -> Submit | None:
-        """The next run for the worker, which now has it; None while the first one does not fit."""
-        if not self._waiting or not self._fits(self._waiting[0]):
-            return None
-        submit = self._waiting.popleft()
-        self._cells[submit.run] = self._need(submit)
-        return submit
+        """The next run for the worker, which now has it; None while none fits that is the first of its line."""
+        line = next((line for line in self._first() if self._fits(line.waiting[0])), None)
+        return line.give() if line is not None else None
+
+    def _first(self) -> list[_Line]:
+        """The lines whose first one may go. Where that one must be alone nobody passes it, or it would wait forever."""
+        lines = [line for line in self._lines if line.waiting]
+        return [line for line in lines if line.waiting[0].run in self._alone] or lines
 
     def withdraw(self, run: str) -> bool:
         """Take a waiting run out; whether it was waiting."""
-        kept = deque(submit for submit in self._waiting if submit.run != run)
-        was_waiting = len(kept) < len(self._waiting)
-        self._waiting = kept
-        return was_waiting
+        return any(line.withdraw(run) for line in self._lines)
 
     def release(self, run: str) -> None:
         """The run is over."""
-        self._cells.pop(run, None)
+        for line in self._lines:
+            line.cells.pop(run, None)
         self._alone.discard(run)
 
-    def _fits(self, submit: Submit) -> bool:
-        if self._room is None or len(self._cells) >= self._room.slots:
-            return False
-        if self._cells and (submit.run in self._alone or not self._alone.isdisjoint(self._cells)):
-            return False
-        return sum(self._cells.values()) + self._need(submit) <= self._room.cells
+    def _line(self, submit: Submit) -> _Line:
+        return self._tasks if submit.side else self._threads
 
-    def _need(self, submit: Submit) -> int:
-        context = self._room.context if self._room else 0
-        most = submit.sampling.max_tokens
-        return context if most is None else min(len(submit.tokens) + most, context)
+    def _fits(self, submit: Submit) -> bool:
+        given = self._threads.cells.keys() | self._tasks.cells.keys()
+        if given and (submit.run in self._alone or not self._alone.isdisjoint(given)):
+            return False
+        return self._line(submit).fits(submit)

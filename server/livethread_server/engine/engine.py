@@ -62,6 +62,7 @@ class Engine:
         configure: Configure,
         *,
         queued_runs: int,
+        queued_tasks: int = 256,
         queued_vectors: int = 8192,
         watchdog: float = 60.0,
         command: tuple[str, ...] = COMMAND,
@@ -77,7 +78,7 @@ class Engine:
             watchdog=watchdog,
             command=command,
         )
-        self._admission = Admission(queued_runs)
+        self._admission = Admission(queued_runs, queued_tasks)
         self._runs: dict[str, Ongoing] = {}
         self._questions = Questions()
         self._embeddings = Embeddings(self._supervisor.send, queued_vectors)
@@ -135,6 +136,11 @@ class Engine:
             raise CommandError(
                 ErrorCode.UNSUPPORTED,
                 f"The model {self._model} turns texts into vectors and cannot generate. Serve one that can.",
+            )
+        if submit.side and self.ready and not self.ready.task_sequences:
+            raise CommandError(
+                ErrorCode.UNSUPPORTED,
+                "Tasks that generate are switched off here. Start the server with --task-sequences 1 or more.",
             )
         self._admission.offer(submit)
         run = self._runs[submit.run] = Ongoing(submit)
@@ -214,8 +220,8 @@ class Engine:
         while self.ready and (submit := self._admission.next()):
             self._runs[submit.run].wait(0)
             self._supervisor.send(submit)
-        for position, run in enumerate(self._admission.waiting):
-            self._runs[run].wait(position + 1)
+        for position, run in self._admission.positions():
+            self._runs[run].wait(position)
 
     # What the process says
 

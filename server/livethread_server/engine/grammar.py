@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from livethread.errors import CommandError, ErrorCode
-from livethread_server.engine.wire import GrammarQuestion, GrammarVerdict, pack, unpack_verdicts
+from livethread_server.engine.grammar_wire import GrammarQuestion, GrammarVerdict, unpack_verdicts
+from livethread_server.engine.packing import pack
 
 AT_ONCE = 4
 """How many grammars are tried at the same time; more wait."""

@@ -17,8 +17,9 @@ from collections.abc import Callable
 import msgspec
 
 from livethread.errors import CommandError, ErrorCode
+from livethread_server.engine.packing import pack, unpack_up
 from livethread_server.engine.watchdog import Watchdog
-from livethread_server.engine.wire import Configure, Down, Embedded, Failed, Ready, Step, Up, pack, unpack_up
+from livethread_server.engine.wire import Configure, Down, Embedded, Failed, Ready, Step, Up
 
 DEATHS = 5
 """Deaths in a row, without one successful step between, after which the model counts as unavailable."""

@@ -1,6 +1,6 @@
 """What the server process and the engine process say to each other over a pipe.
 
-MessagePack values back to back, one per message. Downwards: `Configure` once, then commands about runs
+One message after the other: see `packing`. Downwards: `Configure` once, then commands about runs
 (`Submit`, `CancelRun`), about the KV of threads (`Ingest`, `Warm`, `Evict`, `Pin`, `Forget`), `Embed` with
 `CancelEmbed`, and `AskStats`.
 Upwards: `Ready` or `Failed` once, then one `Step` per step of the engine with the outputs of all its runs,
@@ -11,11 +11,8 @@ This module must never know llama.cpp, sockets or stores.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
-import msgpack
-import msgspec
 from msgspec import Struct
 
 from livethread.errors import ErrorCode
@@ -27,6 +24,11 @@ Pooling = Literal["none", "mean", "cls", "last", "rank"]
 
 SIDE = "~"
 """What the ``thread`` of a task's run begins with, which no thread's id does: nobody is told where its KV is."""
+
+
+def is_side(thread: str) -> bool:
+    """Whether it is a task and no thread."""
+    return thread.startswith(SIDE)
 
 
 class Configure(Struct, frozen=True, kw_only=True, tag="configure"):
@@ -324,66 +326,3 @@ class EmbedEnded(Struct, frozen=True, tag="embed_ended"):
 
 
 Up = Ready | Failed | Step | Settled | Stats | Embedded | EmbedEnded
-
-_DOWN: Any = Down
-_UP: Any = Up
-
-
-class GrammarQuestion(Struct, frozen=True, tag="question"):
-    """May the engine use this grammar? GBNF or a JSON Schema (as JSON); the other one is None."""
-
-    number: int
-    grammar: str | None
-    json_schema: str | None
-
-
-class GrammarVerdict(Struct, frozen=True, tag="verdict"):
-    """The proved GBNF of the question with this number, or why it is refused, without a full stop.
-
-    ``final`` tells whether the same question would be answered the same.
-    """
-
-    number: int
-    gbnf: str | None = None
-    refusal: str | None = None
-    final: bool = True
-
-
-def pack(message: Down | Up | GrammarQuestion | GrammarVerdict) -> bytes:
-    """Turn one message into the bytes that go through the pipe."""
-    packed: bytes = msgpack.packb(msgspec.to_builtins(message, str_keys=True, builtin_types=(bytes,)))
-    return packed
-
-
-class Unpacker:
-    """Turns the bytes of a pipe, in whatever pieces they come, into messages."""
-
-    def __init__(self, kind: Any) -> None:
-        self._unpacker = msgpack.Unpacker(max_buffer_size=1 << 30)
-        self._kind = kind
-
-    def feed(self, data: bytes) -> Iterator[Any]:
-        """Give bytes, take the messages that they complete."""
-        self._unpacker.feed(data)
-        for plain in self._unpacker:
-            yield msgspec.convert(plain, self._kind, str_keys=True)
-
-
-def unpack_down() -> Unpacker:
-    """What the engine process reads with."""
-    return Unpacker(_DOWN)
-
-
-def unpack_up() -> Unpacker:
-    """What the server process reads with."""
-    return Unpacker(_UP)
-
-
-def unpack_questions() -> Unpacker:
-    """What the grammar process reads with."""
-    return Unpacker(GrammarQuestion)
-
-
-def unpack_verdicts() -> Unpacker:
-    """What the server process reads the grammar process with."""
-    return Unpacker(GrammarVerdict)

@@ -5,47 +5,40 @@ The routes and the OpenAPI document are both made from these. It must never know
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import Request
 from starlette.responses import Response
 
 from livethread.errors import ErrorCode
-from livethread_server.session import Session
+from livethread_server.http.call import Call
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-
-
-class Call(Struct, frozen=True, kw_only=True):
-    """One request, checked: ``session`` is who asks, ``path`` and ``headers`` are strings, ``query`` and ``body`` are
-    what the operation's types say.
-    """
-
-    request: Request
-    session: Session
-    path: Mapping[str, str] = {}
-    query: Any = None
-    body: Any = None
-
-
 Handler = Callable[[Call], Awaitable[Response]]
+
+_PARAMETER = re.compile(r"\{([^}]*)\}")
 
 
 class Header(Struct, frozen=True):
-    """A request header that an operation heeds."""
+    """A header of a request or an answer. ``type`` is what its text must be."""
 
     name: str
     description: str
+    type: Any = str
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """``path`` has its parameters in braces, as in OpenAPI and starlette; all of them are ids. ``query`` is a struct of
-    plain fields, ``body`` any type, ``ok`` what a success holds (None: nothing), ``status`` its status.
-    ``streams`` names the type of the data of server-sent events, where it can answer with those.
-    ``errors`` are the codes that it may refuse with, beside those that all may.
+    """``path`` has its parameters in braces, as in OpenAPI and starlette; all of them are ids. ``query`` is a struct
+    of plain fields that forbids unknown ones, ``body`` any type; where none is sent, that counts as ``{}``. ``ok``
+    is what a success holds (None: nothing), ``status`` its status, ``media_type`` its form. ``more_statuses`` are
+    others that are no refusals: 202 holds ``accepted``, 304 nothing, the rest ``ok``. ``streams`` are the types of
+    the data of server-sent events, where it can answer with those; `problem.Problem` may always be the last.
+    ``headers`` are those of requests that it heeds, ``tells`` those of its answers. ``errors`` are the codes that
+    it may refuse with, beside those of `usual_errors`. Where it is ``free`` the path's parameters are no ids but any
+    text, and the last one may have slashes.
     """
 
     id: str
@@ -59,10 +52,33 @@ class Operation(Struct, frozen=True, kw_only=True):
     ok: Any = None
     status: int = 200
     more_statuses: Sequence[int] = ()
-    streams: Any = None
+    media_type: str = "application/json"
+    accepted: Any = None
+    streams: Sequence[Any] = ()
     headers: Sequence[Header] = ()
+    tells: Sequence[Header] = ()
     errors: Sequence[ErrorCode] = ()
     guarded: bool = True
+    free: bool = False
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names in the path, in order."""
+        return tuple(_PARAMETER.findall(self.path))
+
+    @property
+    def shape(self) -> str:
+        """The path without the names of its parameters: operations with equal ones share a route."""
+        return _PARAMETER.sub("{}", self.path)
+
+    @property
+    def usual_errors(self) -> tuple[ErrorCode, ...]:
+        """What any operation of this form may refuse with, whatever it does. ``bad_request`` is status 400, and 415
+        where there is a ``body`` in another format than JSON."""
+        codes = [ErrorCode.BAD_REQUEST, ErrorCode.RATE_LIMITED, ErrorCode.INTERNAL]
+        codes += [ErrorCode.UNAUTHORIZED] if self.guarded else []
+        codes += [ErrorCode.TOO_LARGE] if self.body is not None else []
+        return tuple(codes)
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

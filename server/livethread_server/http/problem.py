@@ -28,17 +28,36 @@ STATUS: Mapping[ErrorCode, int] = MappingProxyType(
         ErrorCode.EXISTS: 409,
         ErrorCode.VERSION_CONFLICT: 412,
         ErrorCode.BUSY: 409,
-        ErrorCode.QUEUE_FULL: 503,
+        ErrorCode.QUEUE_FULL: 429,
         ErrorCode.RATE_LIMITED: 429,
         ErrorCode.TOO_LARGE: 413,
         ErrorCode.CONTEXT_OVERFLOW: 422,
         ErrorCode.MODEL_LOADING: 503,
         ErrorCode.MODEL_UNAVAILABLE: 503,
-        ErrorCode.UNSUPPORTED: 501,
+        ErrorCode.UNSUPPORTED: 422,
         ErrorCode.INTERNAL: 500,
     }
 )
 """The HTTP status of each code (RFC 9110, 15)."""
+
+
+class StatusError(CommandError):
+    """A refusal that HTTP has a status of its own for."""
+
+    def __init__(self, status: int, code: ErrorCode, message: str, /, **details: Any) -> None:
+        super().__init__(code, message, **details)
+        self.status = status
+        self.headers: Mapping[str, str] = {}
+
+
+def internal() -> CommandError:
+    """The answer where it is our fault."""
+    return CommandError(ErrorCode.INTERNAL, "The server failed while it answered the request. Its log says more.")
+
+
+def status_of(error: CommandError) -> int:
+    """The HTTP status that a refusal has."""
+    return error.status if isinstance(error, StatusError) else STATUS[error.code]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -61,7 +80,7 @@ class Problem(msgspec.Struct, frozen=True):
         return cls(
             type=f"urn:livethread:error:{body.code}",
             title=body.code.replace("_", " ").capitalize(),
-            status=STATUS[error.code],
+            status=status_of(error),
             detail=body.message,
             code=body.code,
             retryable=body.retryable,
@@ -71,10 +90,10 @@ class Problem(msgspec.Struct, frozen=True):
 
 def refusal(error: CommandError) -> Response:
     """The answer that says no."""
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = dict(error.headers) if isinstance(error, StatusError) else {}
     if error.code is ErrorCode.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"  # RFC 6750, 3
     if error.retryable and error.code is not ErrorCode.BUSY:
         headers["retry-after"] = str(RETRY_SECONDS)
     body = msgspec.json.encode(Problem.of(error))
-    return Response(body, STATUS[error.code], headers, media_type=PROBLEM_JSON)
+    return Response(body, status_of(error), headers, media_type=PROBLEM_JSON)

@@ -5,8 +5,8 @@ It must never know what a command does.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -14,12 +14,11 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from livethread.errors import CommandError
-from livethread_server.auth.gate import Gate
+from livethread.errors import CommandError, ErrorCode
+from livethread_server.http.call import Call
+from livethread_server.http.operation import Operation, json_answer
 from livethread_server.metrics import CONTENT_TYPE, Metrics
 from livethread_server.service import Service
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class WebClientFiles(StaticFiles):
@@ -33,55 +32,54 @@ class WebClientFiles(StaticFiles):
         return response
 
 
-def guarded(gate: Gate, endpoint: Endpoint) -> Endpoint:
-    """The endpoint for those only who bring a token, ``Authorization: Bearer`` (RFC 6750, 2.1), where the server
-    wants one; 401 for others."""
+def stats_operation(service: Service) -> Operation:
+    """``GET /v1/stats``: the engine's figures."""
 
-    async def checked(request: Request) -> Response:
-        try:
-            await gate.check(_bearer(request))
-        except CommandError as error:
-            headers = {"www-authenticate": "Bearer"}
-            return JSONResponse({"status": error.code, "reason": error.message}, status_code=401, headers=headers)
-        return await endpoint(request)
+    async def stats(call: Call) -> Response:
+        return json_answer(await service.stats())
 
-    return checked
-
-
-def _bearer(request: Request) -> str | None:
-    """The token of a request; None where it brings none, or several."""
-    given = request.headers.getlist("authorization")
-    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-    return token.strip() if scheme.lower() == "bearer" else None
+    return Operation(
+        id="stats",
+        method="GET",
+        path="/v1/stats",
+        tag="server",
+        summary="What is kept where, and what it was good for.",
+        handler=stats,
+        ok=dict[str, Any],
+        errors=(ErrorCode.MODEL_LOADING, ErrorCode.MODEL_UNAVAILABLE),
+    )
 
 
-def metrics_route(service: Service, metrics: Metrics) -> Route:
+def metrics_operation(service: Service, metrics: Metrics) -> Operation:
     """``GET /metrics``; the engine's figures are left out while it cannot be asked."""
 
-    async def page(request: Request) -> Response:
+    async def page(call: Call) -> Response:
         try:
             engine = await service.stats()
         except CommandError:
             engine = None
         return Response(metrics.page(engine), media_type=CONTENT_TYPE)
 
-    return Route("/metrics", guarded(service.gate, page))
+    return Operation(
+        id="metrics",
+        method="GET",
+        path="/metrics",
+        tag="server",
+        summary="Figures for Prometheus.",
+        handler=page,
+        ok=str,
+        media_type="text/plain",
+    )
 
 
 def http_routes(service: Service, webclient: Path | None) -> list[BaseRoute]:
-    """``GET /health``, ``GET /v1/stats`` and, where they were built, the web client's files at ``/``."""
+    """``GET /health`` and, where they were built, the web client's files at ``/``."""
 
     async def health(request: Request) -> Response:
         trouble = service.trouble
         if trouble is None:
             return JSONResponse({"status": "ok"})
         return JSONResponse({"status": trouble.code, "reason": trouble.message}, status_code=503)
-
-    async def stats(request: Request) -> Response:
-        try:
-            return JSONResponse(await service.stats())
-        except CommandError as error:
-            return JSONResponse({"status": error.code, "reason": error.message}, status_code=503)
 
     async def no_webclient(request: Request) -> Response:
         return PlainTextResponse(
@@ -90,7 +88,7 @@ def http_routes(service: Service, webclient: Path | None) -> list[BaseRoute]:
             status_code=404,
         )
 
-    routes: list[BaseRoute] = [Route("/health", health), Route("/v1/stats", guarded(service.gate, stats))]
+    routes: list[BaseRoute] = [Route("/health", health)]
     if webclient is None:
         return [*routes, Route("/", no_webclient)]
     return [*routes, Mount("/", WebClientFiles(directory=webclient, html=True))]

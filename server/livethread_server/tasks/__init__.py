@@ -1,1 +1,4 @@
-"""Stateless tasks: what kinds there are, how one is carried out, and the life of each."""
+"""Stateless tasks: what kinds there are, the life of each task, and the model as a kind may use it.
+
+Nothing here knows threads, stores, sockets or HTTP.
+"""

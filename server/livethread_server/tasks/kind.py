@@ -6,10 +6,11 @@ for, stored or told.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Literal, Protocol
 
-import msgspec
+import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
 from livethread.model import Sampling, TokenLogprob, Usage
@@ -31,10 +32,10 @@ class Abilities(Struct, frozen=True, kw_only=True):
 
 
 class Vector(Struct, frozen=True):
-    """The ``index``-th text's vector, or the vectors of its tokens; not normalised."""
+    """The ``index``-th text's vector, or the vectors of its tokens: (vectors, dimensions); not normalised."""
 
     index: int
-    rows: tuple[tuple[float, ...], ...]
+    rows: npt.NDArray[np.float32]
 
 
 class Report(Protocol):
@@ -61,26 +62,46 @@ class Bench(Protocol):
     async def tokenize(self, text: str, *, special: bool, beginning: bool = False) -> tuple[int, ...]:
         """Token ids; ``special`` reads special tokens from the text, ``beginning`` puts the model's in front."""
 
-    def text(self, tokens: Sequence[int], *, special: bool = False) -> str:
-        """The text of tokens. `CommandError` where one is outside the vocabulary."""
+    async def text(self, tokens: Sequence[int], *, special: bool = False) -> str:
+        """The text of tokens; ``special`` shows control ones. `CommandError` where one is outside the vocabulary."""
 
-    async def chat(self, turns: Sequence[ChatTurn], *, go_on: bool, header: bool = True) -> tuple[int, ...]:
-        """A chat as the model's template renders it: up to the ``header`` of the assistant's next turn, or in the
-        last turn to ``go_on`` with it."""
+    async def pieces(self, tokens: Sequence[int]) -> Sequence[bytes]:
+        """What each token is, control ones too. `CommandError` where one is outside the vocabulary."""
 
-    async def sampling(self, asked: Sampling) -> tuple[Sampling, Sampling]:
-        """What holds, as it is told and as the engine takes it; `CommandError` where it cannot."""
+    async def chat(self, turns: Sequence[ChatTurn], *, go_on: bool) -> tuple[int, ...]:
+        """A chat as the model's template renders it: up to the header of the assistant's next turn, or in the last
+        turn to ``go_on`` with it. Contents cannot forge turns. `CommandError` where the template refuses it."""
+
+    async def template(self, turns: Sequence[ChatTurn], *, go_on: bool, header: bool) -> str:
+        """The same as text, without the ``header`` where it is not wanted."""
+
+    async def infill(self, before: str | Sequence[int], after: str) -> tuple[int, ...]:
+        """The tokens that ask for what is between two texts. `CommandError` where the model has none for that."""
+
+    async def sampling(self, asked: Sampling, *, endless: bool = False) -> tuple[Sampling, Sampling]:
+        """What holds, as it is told and as the engine takes it; ``endless`` goes on behind the end of a generation.
+        `CommandError` where it cannot."""
 
     async def generate(
         self, prompt: tuple[int, ...], sampling: Sampling, *, choices: int = 1
     ) -> tuple[tuple[Choice, ...], Usage]:
-        """Continue a prompt, ``choices`` times, as the engine takes ``sampling``. Text is reported as it comes."""
+        """Continue a prompt, ``choices`` times, as the engine takes ``sampling``; choice i is drawn with seed + i. Text
+        is reported as it comes. Choices have their tokens."""
 
-    async def score(self, prompt: tuple[int, ...], continuations: Sequence[tuple[int, ...]]) -> Sequence[float]:
+    async def score(
+        self, prompt: tuple[int, ...], continuations: Sequence[tuple[int, ...]]
+    ) -> tuple[Sequence[float], Usage]:
         """The log-likelihood of each continuation behind the prompt, which is read once."""
 
-    def embed(self, texts: Sequence[tuple[int, ...]], pooling: Pooling) -> AsyncIterator[Vector]:
-        """Vectors of texts, in order."""
+    def embed(self, texts: Sequence[tuple[int, ...]], pooling: Pooling | None = None) -> AsyncGenerator[Vector, None]:
+        """Vectors of texts, as they come; close it to have the rest given up. None pools as the model was trained to,
+        else by ``mean``."""
+
+    async def embed_tokens(self, text: str) -> tuple[int, ...]:
+        """A text to be embedded, with the tokens around it that the model wants."""
+
+    async def pair(self, query: str, document: str) -> tuple[int, ...]:
+        """A query and a document as a reranker takes them."""
 
 
 class TaskKind(Protocol):
@@ -88,16 +109,18 @@ class TaskKind(Protocol):
 
     name: str
     summary: str
-    Input: type[Struct]
-    Result: type[Struct]
+
+    @property
+    def Input(self) -> type[Struct]:  # noqa: N802 - it names a type
+        """What a client sends."""
+
+    @property
+    def Result(self) -> type[Struct]:  # noqa: N802
+        """What it gets."""
 
     def refusal(self, abilities: Abilities) -> str | None:
         """Why the loaded model cannot do this, in a sentence with the remedy; None where it can."""
 
     async def run(self, asked: Any, bench: Bench) -> Struct:
-        """Carry one out; ``asked`` is an ``Input``. `CommandError` ends it as failed."""
-
-
-def input_of(kind: TaskKind, plain: Any) -> Struct:
-    """An untyped input as the kind's. Raises `msgspec.ValidationError`."""
-    return msgspec.convert(plain, kind.Input)
+        """Carry one out; ``asked`` is an ``Input``. `CommandError` refuses it, or ends it as failed where it had
+        already begun."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from livethread_server.worker.llama import Context, DecodeFailed, Logits, NoRoom
+from livethread_server.worker.logprobs import logprob
 from livethread_server.worker.sampling import NoToken
 from livethread_server.worker.scheduler import Costs
 from livethread_server.worker.sequence import Sequence, run_of
@@ -80,8 +81,8 @@ class Decoder:
                 return (time.monotonic() - before) * 1000
 
     def _sample(self, slot: Sequence, logits: Logits) -> None:
-        """Draw the run's next token, or take the one that it drew here before the engine died; end the run where
-        that is its last.
+        """Draw the run's next token, or take the one that it drew here before the engine died or that is forced; end
+        the run where that is its last.
         """
         run = run_of(slot)
         known = run.known
@@ -94,6 +95,8 @@ class Decoder:
             run.took_end(time.monotonic())
             return
         slot.tokens.append(token)
-        run.took(token, self._model.piece(token), time.monotonic())
+        top = run.submit.sampling.logprobs
+        likely = None if top is None else logprob(logits, token, top)
+        run.took(token, self._model.piece(token), time.monotonic(), likely)
         if len(slot.tokens) >= self._context.length:
             run.end("context")

@@ -13,7 +13,8 @@ import signal
 import sys
 import threading
 
-from livethread_server.engine.wire import Configure, Failed, Ready, unpack_down
+from livethread_server.engine.packing import unpack_down
+from livethread_server.engine.wire import Configure, Failed, Ready
 from livethread_server.worker import canary, llama
 from livethread_server.worker.embedder import Embedder
 from livethread_server.worker.layout import choose
@@ -25,6 +26,8 @@ from livethread_server.worker.vector_loop import VectorLoop
 
 NICE = 10
 """How much the engine gives way (nice(2)): it takes all CPUs for long, the server needs them for moments."""
+MOST_SEQUENCES = 256
+"""llama.h: LLAMA_MAX_SEQ; beyond it llama.cpp aborts (FACTS A8)."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -73,7 +76,7 @@ def _serve(
     inbox, outbox = pipes
     tiers = Tiers(context, configure, inbox.wake) if generates else None
     # Before it is ready: to look at a large cache takes its time.
-    outbox.send(_ready(context, generates=generates))
+    outbox.send(_ready(context, tasks=configure.task_sequences, generates=generates))
     for work in (inbox.read, outbox.write):
         threading.Thread(target=work, daemon=True).start()
     if tiers is None:
@@ -86,14 +89,15 @@ def _serve(
 def _context(model: llama.Model, configure: Configure) -> llama.Context:
     length = min(configure.context, model.trained_context)
     layout = choose(configure, gpu=llama.offloads(configure.gpu_layers))
+    threads = _sequences(configure, length, split=layout.split)
     return llama.Context(
         model,
         length=length,
-        sequences=_sequences(configure, length, split=layout.split),
+        sequences=threads + configure.task_sequences,
         split=layout.split,
         flash_attention=layout.flash_attention,
         threads=configure.threads or _threads(),
-        cells=configure.cells,
+        cells=configure.cells and configure.cells + configure.task_sequences * length,
     )
 
 
@@ -108,21 +112,22 @@ def _vectors(model: llama.Model, configure: Configure, *, ranks: bool = False) -
 
 
 def _sequences(configure: Configure, length: int, *, split: bool) -> int:
-    """In the split layout each sequence has its own cells, so that their number decides; 256 is llama.cpp's most."""
+    """In the split layout each sequence has its own cells, so that their number decides."""
     if not split or not configure.cells:
         return configure.sequences
-    return min(max(1, configure.cells // length), 256)
+    return min(max(1, configure.cells // length), MOST_SEQUENCES - configure.task_sequences)
 
 
-def _ready(context: llama.Context, *, generates: bool) -> Ready:
+def _ready(context: llama.Context, *, tasks: int, generates: bool) -> Ready:
     return Ready(
         context=context.length,
         trained_context=context.model.trained_context,
-        sequences=context.sequences,
-        cells=context.cells,
+        sequences=context.sequences - tasks,
+        cells=context.cells - tasks * context.length,
         vocabulary=context.model.vocabulary,
         description=context.model.description,
         cuttable=context.model.cuttable,
+        task_sequences=tasks,
         generates=generates,
         dimensions=context.model.dimensions,
         pooling=context.model.pooling,

@@ -10,7 +10,8 @@ import threading
 import time
 from queue import Empty, SimpleQueue
 
-from livethread_server.engine.wire import Configure, Moved, Output, Step, Unpacker, Up, merged, pack
+from livethread_server.engine.packing import Unpacker, pack
+from livethread_server.engine.wire import Configure, Moved, Output, Step, Up, merged
 from livethread_server.worker.loop import Command, Told
 
 _PIECE = 1 << 16

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from livethread_server.engine.wire import Evict, Moved, Settled
+from livethread_server.engine.wire import Evict, Moved, Settled, is_side
 from livethread_server.worker.archive import Archive
+from livethread_server.worker.census import census
 from livethread_server.worker.chunk import Bytes, Head, Namer, scope_of
 from livethread_server.worker.llama import Context, DecodeFailed
 from livethread_server.worker.rows import Malformed, Shape, parse, rows_of
@@ -46,6 +47,7 @@ class Residencies:
         *,
         idle_after: float,
         clock: Callable[[], float] = time.monotonic,
+        tasks: int = 0,
     ) -> None:
         self._context = context
         self._archive = archive
@@ -57,7 +59,7 @@ class Residencies:
         self._told: dict[str, Moved] = {}
         self._settled: list[Settled] = []
         self._evicting: deque[Evict] = deque()
-        self.slots = Slots(context, self.save, archive.pinned, clock)
+        self.slots = Slots(context, self.save, archive.pinned, clock, tasks)
         archive.spare(lambda: [slot.thread for slot in self.slots.running() if slot.thread is not None])
         self.evictions = 0
 
@@ -147,7 +149,7 @@ class Residencies:
             self.slots.used(slot)  # there is no room for it: it stays, and is looked at again later
             return
         self._archive.sink(thread, lambda: None)
-        self.evictions += 1
+        self.evictions += not slot.side
         self.slots.drop(slot)
 
     def patience(self) -> float | None:
@@ -234,6 +236,9 @@ class Residencies:
         return Moved(thread, residency, tokens)
 
     def _tell(self, place: Moved, moved: list[Moved]) -> None:
+        """Tasks are nobody's to hear of."""
+        if is_side(place.thread):
+            return
         before = self._told.get(place.thread)
         if place.residency == "cold":
             self._told.pop(place.thread, None)
@@ -243,30 +248,17 @@ class Residencies:
             moved.append(place)
 
     def stats(self) -> dict[str, Any]:
-        """Threads by residency, what the tiers hold, and how many sequences had to go."""
-        threads = {"live": 0, "ram": 0, "disk": 0}
-        for place in self._told.values():
-            threads[place.residency] += 1
-        live = [slot for slot in self.slots if slot.thread is not None]
-        return {
-            "threads": threads,
-            "live": {
-                "sequences": len(live),
-                "running": sum(1 for slot in self.slots if not slot.idle),
-                "of": self._context.sequences,
-                "tokens": sum(slot.in_kv for slot in live),
-                "cells": self._context.cells,
-            },
-            "evictions": self.evictions,
-            **self._archive.stats(),
-        }
+        """The `census`, what the tiers hold, and how many of threads' sequences had to go."""
+        threads = [place.residency for place in self._told.values()]
+        counted = census(self._context, self.slots, threads, self._archive.passing)
+        return {**counted, "evictions": self.evictions, **self._archive.stats()}
 
     def close(self) -> None:
-        """Save what is only live, the last used first, and have it all written to disk."""
+        """Save what threads have only live, the last used first, and have it all written to disk."""
         for slot in sorted(self.slots, key=lambda slot: -slot.used):
-            if slot.thread is not None and slot.in_kv:
+            if slot.thread is not None and slot.in_kv and not slot.side:
                 self.save(slot)
-        for thread in list(self._archive.threads):
+        for thread in [each for each in self._archive.threads if not is_side(each)]:
             self._archive.sink(thread, lambda: None)
 
 

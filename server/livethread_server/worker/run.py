@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from livethread.model import Reason
-from livethread_server.engine.wire import Delta, Finished, Output, Progress, Started, Submit
+from livethread_server.engine.wire import Delta, Finished, Logprob, Output, Progress, Started, Submit
 from livethread_server.worker.text import Piece, Text
 
 
@@ -29,7 +29,7 @@ class Run:
     ``reused`` of the prompt's tokens were not computed for it, ``ram`` and ``disk`` of them came from there
     and the rest was live. ``completion`` counts sampled tokens, ``served`` is
     the step in which it last got prompt tokens. The tokens of ``submit.generated`` are the first that it takes;
-    about them it says nothing.
+    about them it says nothing. Those of ``submit.forced`` that are left come behind them, and are told.
     """
 
     def __init__(
@@ -45,14 +45,17 @@ class Run:
     ) -> None:
         self.submit = submit
         self.sampler = sampler
-        self.text = Text(submit.sampling.stop or ())
+        self.text = Text(() if submit.forced else submit.sampling.stop or ())
         self.reused = reused
         self.completion = 0
         self.served = 0
         self.first_at: float | None = None
         self.reason: Reason | None = None
         self._known = deque(submit.generated)
+        self._forced = deque(submit.forced[len(submit.generated) :])
+        self._most = len(submit.forced) or submit.sampling.max_tokens
         self._told = _Told(len(submit.generated), submit.said)
+        self._logprobs: deque[Logprob] = deque()
         self._error: str | None = None
         self._started: Started | None = Started(
             len(submit.tokens), reused, arrived_at, at, live=reused - ram - disk, ram=ram, disk=disk
@@ -67,25 +70,31 @@ class Run:
 
     @property
     def known(self) -> int | None:
-        """The token that it took here in an earlier life of the engine; None once it is to draw one."""
-        return self._known[0] if self._known else None
+        """The token that it took here in an earlier life of the engine, or has to take; None once it is to draw one."""
+        for tokens in (self._known, self._forced):
+            if tokens:
+                return tokens[0]
+        return None
 
     def progressed(self, in_kv: int) -> None:
         """A chunk of the prompt went in, and more is to come."""
         self._progress = Progress(self.reused, in_kv - self.reused, len(self.submit.tokens))
 
-    def took(self, token: int, piece: bytes, at: float) -> None:
-        """A token was taken that does not end the generation by itself."""
+    def took(self, token: int, piece: bytes, at: float, logprob: Logprob | None = None) -> None:
+        """A token was taken that does not end the generation by itself; all or none of a run's have a ``logprob``."""
         self._count(at)
+        if logprob is not None:
+            self._logprobs.append(logprob)
         said = self.text.push(token, piece)
         if self._known:
             self._known.popleft()
             self._told.reach(self.text.seen)
+        elif self._forced:
+            self._forced.popleft()
         self._say(said)
-        most = self.submit.sampling.max_tokens
         if self.text.stopped:
             self.end("stop_string")
-        elif most is not None and self.completion >= most:
+        elif self._most is not None and self.completion >= self._most:
             self.end("length")
 
     def took_end(self, at: float) -> None:
@@ -117,11 +126,19 @@ class Run:
             self.first_at = at
 
     def _say(self, piece: Piece | None) -> None:
-        fresh = self._told.rest(piece) if piece else None
+        if piece is None:
+            return
+        logprobs = self._leaving(len(piece.tokens))
+        fresh = self._told.rest(piece)
         if fresh is None:
             return
         before = self._delta or Delta((), "")
-        self._delta = Delta(before.tokens + fresh.tokens, before.text + fresh.text)
+        told = logprobs[len(logprobs) - len(fresh.tokens) :] if logprobs else ()
+        self._delta = Delta(before.tokens + fresh.tokens, before.text + fresh.text, before.logprobs + told)
+
+    def _leaving(self, count: int) -> tuple[Logprob, ...]:
+        """The logprobs of the next tokens whose text is out, where there are any: tokens leave in order."""
+        return tuple(self._logprobs.popleft() for _ in range(count)) if self._logprobs else ()
 
 
 class _Told:

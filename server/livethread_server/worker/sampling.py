@@ -147,7 +147,9 @@ def _last_n(asked: int | None, default: int, context: int) -> int:
 
 
 def _build(chain: Chain, sampling: Sampling, context: int) -> None:
-    """The stages in the order of llama.cpp's own server."""
+    """The stages in the order of llama.cpp's own server. Mirostat is there alone; here penalties and dry stay before
+    it, for whoever asks for both.
+    """
     seed = sampling.seed or 0
     if sampling.logit_bias:
         chain.logit_bias(sampling.logit_bias)

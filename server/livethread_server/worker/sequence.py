@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Tokens
 from typing import Any
 
+from livethread_server.engine.wire import is_side
 from livethread_server.worker.run import Run
 
 
@@ -34,6 +35,16 @@ class Sequence:
         self.eager = 0
         self.marks: dict[int, Any] = {}
         self.run: Run | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether it is a thread's or a task's."""
+        return self.run is not None or self.thread is not None
+
+    @property
+    def side(self) -> bool:
+        """Whether it is a task's; a run whose thread is gone has it until it ends."""
+        return self.run.submit.side if self.run is not None else self.thread is not None and is_side(self.thread)
 
     @property
     def left(self) -> int:

@@ -24,7 +24,8 @@ PATIENCE = 4
 class Slots:
     """All sequences of a context. What moves is noted until `moved` is asked for it.
 
-    ``save`` is called with a sequence before another thread takes it. ``pinned`` threads' are taken last.
+    ``save`` is called with a sequence before another thread takes it. ``pinned`` threads' are taken last. ``tasks``
+    of them are for tasks, the others for threads: it is their number that counts, not which ones.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class Slots:
         save: Callable[[Sequence], None] = lambda _: None,
         pinned: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
+        tasks: int = 0,
     ) -> None:
+        self.tasks = tasks
         self._context = context
         self._save = save
         self._pinned = pinned
@@ -52,6 +55,11 @@ class Slots:
     def running(self) -> Iterator[Sequence]:
         """The sequences that runs are using, by ascending id."""
         return (slot for slot in self._all if not slot.idle)
+
+    @property
+    def room(self) -> int:
+        """How many sequences threads' runs could have now, whoever's they are."""
+        return len(self._all) - self.tasks - sum(not slot.side for slot in self.running())
 
     def of(self, thread: str) -> Sequence | None:
         """The sequence that holds most of a thread, a running one before others; None where none does."""
@@ -76,6 +84,7 @@ class Slots:
             can_keep=self._context.can_keep,
             pinned=self._pinned,
             may_give_up=may_give_up,
+            tasks=self.tasks,
         )
 
     def take(self, wanted: Wanted, chosen: Place, state: State | None = None) -> Sequence:
@@ -84,7 +93,7 @@ class Slots:
         Raises `DecodeFailed`, then it is empty.
         """
         slot = chosen.target
-        if slot.thread not in (wanted.thread, None):
+        if slot.thread not in (wanted.thread, None) and (state is not None or not chosen.goes_on):
             self._save(slot)
         try:
             self._prepare(slot, chosen, state)
@@ -106,6 +115,11 @@ class Slots:
             slot.saved = 0
         self.arrived(slot)
         return slot
+
+    def must_save(self, wanted: Wanted, chosen: Place) -> bool:
+        """Whether KV would be saved that its thread loses."""
+        slot = chosen.target
+        return slot.dirty and slot.thread != wanted.thread and not chosen.goes_on
 
     def mark(self, slot: Sequence) -> None:
         """Make it possible to go back to here while the sequence is live, where memory cannot be cut."""
@@ -157,7 +171,8 @@ class Slots:
         """Save and drop the idle sequence that was used least recently, but none of ``spare``; False where there is
         none.
         """
-        slot = victim((each for each in self._all if each not in spare), self._pinned)
+        others = (each for each in self._all if each not in spare)
+        slot = victim(others, self._pinned, side=any(each.side for each in spare))
         if slot is not None:
             self._save(slot)
             self.drop(slot)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from livethread.model import Sampling
 from livethread_server.engine.ongoing import SUSPECT, TRUSTED, Ongoing
-from livethread_server.engine.wire import Delta, Finished, Output, Progress, Started, Submit
+from livethread_server.engine.wire import Delta, Finished, Logprob, Output, Progress, Started, Submit
 
 SUBMIT = Submit(run="r", thread="t", tenant="x", tokens=(1, 2), sampling=Sampling())
 
@@ -36,6 +36,13 @@ def test_what_was_told_before_the_server_started_is_kept() -> None:
     run = Ongoing(Submit(run="r", thread="t", tenant="x", tokens=(1,), sampling=Sampling(), generated=(5,), said=2))
     run.hear(delta(6, text="c"))
     assert (run.rest().generated, run.rest().said) == ((5, 6), 3)
+
+
+async def test_logprobs_wait_with_their_tokens() -> None:
+    run = Ongoing(SUBMIT)
+    for token in (7, 8):
+        run.hear(Output("r", delta=Delta((token,), "a", (Logprob(-float(token)),))))
+    assert (await heard(run)).delta == Delta((7, 8), "aa", (Logprob(-7.0), Logprob(-8.0)))
 
 
 async def test_a_second_start_is_not_told() -> None:

@@ -18,7 +18,8 @@ CONFIGURE = Configure(model_path="m", context=8, sequences=1)
 
 PRELUDE = """
 import os, signal, sys
-from livethread_server.engine.wire import Failed, Moved, Output, Ready, Step, pack, unpack_down
+from livethread_server.engine.packing import pack, unpack_down
+from livethread_server.engine.wire import Failed, Moved, Output, Ready, Step
 
 def hear():
     for message in unpacker.feed(os.read(0, 65536)):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from livethread.model import Sampling
+from livethread_server.engine.packing import pack, unpack_down, unpack_up
 from livethread_server.engine.wire import (
     AskStats,
     CancelRun,
@@ -14,6 +15,7 @@ from livethread_server.engine.wire import (
     Finished,
     Forget,
     Ingest,
+    Logprob,
     Moved,
     Output,
     Pin,
@@ -27,9 +29,6 @@ from livethread_server.engine.wire import (
     Up,
     Warm,
     merged,
-    pack,
-    unpack_down,
-    unpack_up,
 )
 
 DOWN: list[Down] = [
@@ -56,6 +55,7 @@ UP: list[Up] = [
     Ready(context=8, trained_context=8, sequences=2, cells=16, vocabulary=9, description="d", cuttable=True),
     Failed("No."),
     Step((OUTPUT, Output("q")), (Moved("t", "live", 4),)),
+    Step((Output("r", delta=Delta((1,), "a", (Logprob(-1.5, ((1, -1.5), (7, -2.25))),))),)),
     Settled(2, "t", "disk"),
     Stats(3, {"ram": {"bytes": 4}}),
 ]
@@ -73,6 +73,13 @@ def test_merging_joins_deltas_and_keeps_the_last_progress() -> None:
     started = Output("r", Started(3, 1, 0.5, 1.0), Progress(1, 1, 3), Delta((1,), "a"))
     ended = Output("r", None, Progress(1, 2, 3), Delta((2,), "b"), Finished("stop", 3, 1.0, 2.0))
     assert merged(started, ended) == Output("r", started.started, ended.progress, Delta((1, 2), "ab"), ended.finished)
+
+
+def test_merging_joins_logprobs() -> None:
+    first = Output("r", delta=Delta((1,), "a", (Logprob(-1.0, ((1, -1.0), (7, -2.0))),)))
+    second = Output("r", delta=Delta((2,), "b", (Logprob(-0.5),)))
+    delta = merged(first, second).delta
+    assert delta == Delta((1, 2), "ab", (Logprob(-1.0, ((1, -1.0), (7, -2.0))), Logprob(-0.5)))
 
 
 def test_merging_with_nothing_changes_nothing() -> None:

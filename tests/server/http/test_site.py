@@ -10,7 +10,11 @@ import pytest
 from starlette.applications import Starlette
 
 from livethread.errors import CommandError, ErrorCode
-from livethread_server.http.site import http_routes, metrics_route
+from livethread_server.bounds import Bounds
+from livethread_server.http.api import api_operations, api_routes
+from livethread_server.http.door import HttpDoor
+from livethread_server.http.routing import routes
+from livethread_server.http.site import http_routes, metrics_operation
 from livethread_server.metrics import Metrics
 from tests.house import House
 from tests.tokens import given_out
@@ -18,7 +22,9 @@ from tests.tokens import given_out
 
 @asynccontextmanager
 async def browsing(house: House, webclient: Path | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=http_routes(house.service, webclient))
+    door = HttpDoor(house.service, Bounds(), "i_1")
+    api = api_routes(api_operations(door), door)
+    app = Starlette(routes=[*api, *http_routes(house.service, webclient)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as client:
         yield client
 
@@ -41,7 +47,7 @@ async def test_stats_are_the_engines_figures_with_hit_rates(house: House) -> Non
         assert figures["hit_rates"] == {"live": 0.6, "ram": 0.0, "disk": 0.15, "computed": 0.25}
         house.engine.trouble = CommandError(ErrorCode.MODEL_LOADING, "The model is being loaded. Try again.")
         sick = await client.get("/v1/stats")
-        assert (sick.status_code, sick.json()["status"]) == (503, "model_loading")
+        assert (sick.status_code, sick.json()["code"]) == (503, "model_loading")
         assert (await client.post("/v1/stats")).status_code == 405
 
 
@@ -60,7 +66,7 @@ async def test_figures_are_for_those_who_bring_a_token(guarded: House, tmp_path:
         ]
         for headers in bad:
             answer = await client.get("/v1/stats", headers=headers)
-            assert (answer.status_code, answer.json()["status"]) == (401, "unauthorized")
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
             assert answer.headers["www-authenticate"] == "Bearer"
             assert token not in answer.text
         assert (await client.get(f"/v1/stats?token={token}&access_token={token}")).status_code == 401
@@ -109,9 +115,12 @@ async def test_metrics_are_there_with_and_without_an_engine_that_answers(house: 
     class Now:
         sessions = subscribers = outbox_bytes = restarts = tasks = 0
         runs: ClassVar[dict[str, int]] = {"queued": 0}
+        unfinished_tasks: ClassVar[dict[tuple[str, str], int]] = {}
         ready = True
 
-    app = Starlette(routes=[metrics_route(house.service, Metrics(Now(), version="1", instance="i_1"))])
+    metrics = Metrics(Now(), version="1", instance="i_1")
+    door = HttpDoor(house.service, Bounds(), "i_1")
+    app = Starlette(routes=routes([metrics_operation(house.service, metrics)], door))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as client:
         well = await client.get("/metrics")
         assert well.status_code == 200

@@ -35,13 +35,20 @@ from livethread_server.store.sql import SqlStore
 from tests.fakes import a_change, a_run, a_thread, a_turn
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def unopened(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Every store there is."""
+    if request.param == "memory":
+        return MemoryStore()
+    return SqlStore(tmp_path / "threads.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+async def store(unopened: Store) -> AsyncIterator[Store]:
     """Every store there is, open and empty."""
-    opened: Store = MemoryStore() if request.param == "memory" else SqlStore(tmp_path / "threads.db")
-    await opened.open()
-    yield opened
-    await opened.close()
+    await unopened.open()
+    yield unopened
+    await unopened.close()
 
 
 async def apply(store: Store, change: Change) -> Thread:
@@ -120,6 +127,32 @@ async def test_ids_are_case_sensitive(store: Store) -> None:
     await created(store, "T")
     assert len((await store.load("t")).turns) == 2
     assert (await store.load("T")).turns == ()
+
+
+async def test_names_are_any_text_and_sort_by_its_code_points(store: Store) -> None:
+    names = sorted(("", "\0", "\0\1", "\0a", "\1", "\1\0", "\1\2", "a", "B", "a b", "é", "z", "\ufffe", "𝄞"))
+    for name in random.Random(2).sample(names, len(names)):
+        answer = AnswerRecord(principal=name, key=name, digest=name, answer=b"", expires=9.0)
+        run = a_run(f"r{name}", name, owner=name, digest=name)
+        was = await created(store, name, a_turn(1, id=name), owner="al\0ice", epoch=name)
+        await store.commit(a_change(was, runs=(run,), answer=answer))
+        await store.share(name, Access({name: "viewer"}, (Invite(name, "owner", 5.0),)))
+        assert await store.run(run.run.id) == run
+        assert await store.answer(name, name, name, 0) == answer
+        assert await store.invite(name, name) == Invite(name, "owner", 5.0)
+        assert (await store.load(name)).access.shares == {name: "viewer"}
+        assert await store.role(name, name) == "viewer"
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await store.list("al\0ice", 3, cursor)
+        seen += [thread.id for thread in page.threads]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert seen == names[::-1]
+    assert len(await store.known(names)) == len(names)
+    assert (await store.list("\0\1", 9, None)).threads[0].id == "\0\1"
 
 
 async def test_what_is_not_there_is_missing(store: Store) -> None:
@@ -339,6 +372,15 @@ async def test_an_invite_is_found_by_its_thread_and_digest(store: Store) -> None
     await store.share("t", SHARED)
     assert await store.invite("t", "d2") == Invite("d2", "viewer", 9.5)
     assert [await store.invite(*asked) for asked in (("t", "d3"), ("u", "d2"), ("v", "d2"))] == [None] * 3
+
+
+async def test_a_thread_is_shared_and_deleted_at_the_same_moment(store: Store) -> None:
+    for _ in range(10):
+        await created(store)
+        calls = [store.share("t", SHARED), store.delete("t", 1, 0), store.share("t", SHARED)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert results[1] is None
+        assert {type(result) for result in (results[0], results[2])} <= {type(None), Missing}
 
 
 async def test_a_thread_that_is_not_there_cannot_be_shared(store: Store) -> None:

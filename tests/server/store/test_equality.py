@@ -1,4 +1,4 @@
-"""SQLite against memory: whatever is done to both, both say the same."""
+"""SQLite and PostgreSQL against memory: whatever is done to both, both say the same."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from typing import Any
 import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from livethread.errors import LivethreadError
 from livethread_server.store.base import AnswerRecord, Page, Store
 from livethread_server.store.memory import MemoryStore
 from livethread_server.store.sql import SqlStore
 from tests.fakes import a_change, a_run, a_thread, a_turn
+from tests.postgres import PostgresServer
 
-THREADS = st.sampled_from(["a", "A", "b"])
-OWNERS = st.sampled_from(["alice", "bob"])
+THREADS = st.sampled_from(["a", "A", "b\0"])
+OWNERS = st.sampled_from(["alice", "bob\0"])
 TURNS = st.lists(
     st.builds(
         lambda n, shift, content, tokens: a_turn(100 * shift + n, content, tokens, id=f"m{n}"),
@@ -58,22 +59,22 @@ async def page(owner: str, limit: int, cursor: str | None, store: Store) -> Page
 
 
 class Both(RuleBasedStateMachine):
-    """Does everything to both stores and compares what they answer."""
+    """Does everything to a store in memory and to one at an address, and compares what they answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: Path | str, remove: Callable[[], None]) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
+        self.address, self.remove = address, remove
         self.runner = asyncio.Runner()
         self.memory = MemoryStore()
-        self.sqlite = self.reopened()
+        self.sql = self.reopened()
 
     def reopened(self) -> SqlStore:
-        store = SqlStore(f"sqlite:///{self.folder}/threads.db")
+        store = SqlStore(self.address)
         self.runner.run(store.open())
         return store
 
     def both(self, call: Callable[[Store], Coroutine[Any, Any, Any]]) -> Any:
-        said = [self.outcome(call(store)) for store in (self.memory, self.sqlite)]
+        said = [self.outcome(call(store)) for store in (self.memory, self.sql)]
         assert said[0] == said[1]
         return said[0]
 
@@ -120,8 +121,8 @@ class Both(RuleBasedStateMachine):
 
     @rule()
     def reopen(self) -> None:
-        self.runner.run(self.sqlite.close())
-        self.sqlite = self.reopened()
+        self.runner.run(self.sql.close())
+        self.sql = self.reopened()
 
     @rule(thread=THREADS, principal=OWNERS, key=st.sampled_from(["k", "K", "k\0"]), now=st.integers(0, 172800))
     def answer(self, thread: str, principal: str, key: str, now: int) -> None:
@@ -149,16 +150,35 @@ class Both(RuleBasedStateMachine):
         self.both(lambda store: store.unfinished())
 
     def teardown(self) -> None:
-        self.runner.run(self.sqlite.close())
+        self.runner.run(self.sql.close())
         self.runner.close()
-        shutil.rmtree(self.folder)
+        self.remove()
 
 
-TestBoth = Both.TestCase
-TestBoth.settings = settings(
-    max_examples=50,
-    stateful_step_count=25,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+def many(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=25,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def test_sqlite_says_what_memory_says() -> None:
+    class WithSqlite(Both):
+        def __init__(self) -> None:
+            folder = Path(tempfile.mkdtemp())
+            super().__init__(folder / "threads.db", partial(shutil.rmtree, folder))
+
+    run_state_machine_as_test(WithSqlite, settings=many(50))
+
+
+def test_postgresql_says_what_memory_says(postgres: PostgresServer) -> None:
+    class WithPostgresql(Both):
+        def __init__(self) -> None:
+            url = postgres.create()
+            super().__init__(url, partial(postgres.drop, url))
+
+    run_state_machine_as_test(WithPostgresql, settings=many(6))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.engine import URL
 
-from livethread_server.store.base import Access, Record, Unusable
+from livethread_server.store.base import Record, Unusable
 from livethread_server.store.sql import SqlStore
-from livethread_server.store.sql.schema import SCHEMA_VERSION
 from livethread_server.store.sql.sqlite import Sqlite
 from tests.fakes import a_change, a_run, a_thread, a_turn
 
@@ -94,9 +94,9 @@ asyncio.run(main())
 """
 
 
-def commit_until_killed(path: Path, number: int) -> int:
+def commit_until_killed(url: str, number: int) -> int:
     """Kill a process that commits once it announced ``number`` of them; how many it had announced by then."""
-    command = [sys.executable, "-c", COMMITTER, f"sqlite:///{path}"]
+    command = [sys.executable, "-c", COMMITTER, url]
     environment = {"PYTHONPATH": ":".join(sys.path)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as child:
         assert child.stdout is not None
@@ -106,10 +106,14 @@ def commit_until_killed(path: Path, number: int) -> int:
         return number + len(child.stdout.read().split())
 
 
-@pytest.mark.parametrize("number", [1, 137])
-async def test_what_was_announced_survives_kill_9(path: Path, number: int) -> None:
-    announced = commit_until_killed(path, number)
-    store = await opened(path)
+@pytest.mark.parametrize(("database", "number"), [("sqlite", 1), ("sqlite", 137), ("postgresql", 137)])
+async def test_what_was_announced_survives_kill_9(
+    path: Path, database: str, number: int, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{path}" if database == "sqlite" else request.getfixturevalue("postgres_url")
+    announced = commit_until_killed(url, number)
+    store = SqlStore(url)
+    await store.open()
     record = await store.load("t")
     assert record.thread.seq >= announced
     assert len(record.turns) == record.thread.seq == record.thread.version - 1
@@ -140,36 +144,6 @@ async def test_many_threads_are_written_and_read_at_the_same_time(path: Path) ->
 
 
 # What can go wrong with a file
-
-
-async def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
-    await filled(path)
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE meta SET value = ?", (SCHEMA_VERSION + 1,))
-        connection.execute("DROP TABLE answers")
-    store = SqlStore(f"sqlite:///{path}")
-    with pytest.raises(Unusable, match=r"threads\.db' has schema version 3, this livethread knows 2\. Use"):
-        await store.open()
-    await store.close()
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchall() == []
-
-
-async def test_a_database_of_version_1_is_opened_and_from_then_on_of_this_version(path: Path) -> None:
-    await filled(path)
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE meta SET value = 1")
-        connection.execute("DROP TABLE shares")
-        connection.execute("DROP TABLE invites")
-    for _ in range(2):
-        store = await opened(path)
-        assert (await store.load("t")).thread == a_thread()
-        assert [thread.id for thread in (await store.list("alice", 9, None)).threads] == ["t"]
-        await store.share("t", Access({"bob": "viewer"}))
-        assert await store.role("t", "bob") == "viewer"
-        await store.close()
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT value FROM meta").fetchall() == [(SCHEMA_VERSION,)]
 
 
 def spoil(path: Path, what: str) -> Path:
@@ -241,11 +215,10 @@ async def test_another_process_that_writes_is_waited_for_then_named(path: Path) 
     await store.close()
 
 
-@pytest.mark.parametrize("url", ["threads.db", "sqlite://", "sqlite:///:memory:", "postgresql://u:secret@h/d"])
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
 def test_a_url_that_names_no_file_is_refused(url: str) -> None:
-    with pytest.raises(Unusable, match=r"such as 'sqlite:///threads\.db'") as caught:
+    with pytest.raises(Unusable, match=r"such as 'sqlite:///threads\.db'"):
         SqlStore(url)
-    assert "secret" not in str(caught.value)
 
 
 async def test_a_path_may_hold_what_a_url_may_not(path: Path) -> None:
@@ -263,7 +236,7 @@ async def test_the_url_may_name_any_sqlite_driver(path: Path) -> None:
 
 
 async def test_an_error_shows_nothing_of_what_was_to_be_stored(path: Path) -> None:
-    database = Sqlite(path)
+    database = Sqlite(URL.create("sqlite", database=str(path)))
 
     def failing(connection: Connection) -> None:
         connection.exec_driver_sql("INSERT INTO nowhere VALUES (?)", ("-".join(["my", "diary"]),))

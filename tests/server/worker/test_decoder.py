@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from livethread.model import Sampling
-from livethread_server.engine.wire import Submit
+from livethread_server.engine.wire import Delta, Submit
 from livethread_server.worker.decoder import Decoder
 from livethread_server.worker.llama import DecodeFailed, NoRoom
+from livethread_server.worker.logprobs import logprob
 from livethread_server.worker.run import Run
 from livethread_server.worker.sampling import NoToken
 from livethread_server.worker.scheduler import Costs
@@ -45,7 +46,7 @@ class Script:
             self.kv.setdefault(sequence, []).append(token)
 
     def logits(self, row: int) -> Any:
-        return np.zeros(1, np.float32)
+        return np.arange(END + 1, dtype=np.float32)
 
     def drop(self, sequence: int) -> None:
         self.kv.pop(sequence, None)
@@ -81,9 +82,11 @@ def decoding(script: Script) -> tuple[Decoder, Slots]:
     return Decoder(context, Costs(), slots), slots
 
 
-def running(slots: Slots, script: Script, number: int = 0, *generated: int, tokens: int = 4) -> Sequence:
-    prompt = tuple(range(1, tokens + 1))
-    submit = Submit(run="r", thread="t", tenant="x", tokens=prompt, sampling=Sampling(), generated=generated)
+def running(
+    slots: Slots, script: Script, number: int = 0, *generated: int, tokens: int = 4, logprobs: int | None = None
+) -> Sequence:
+    prompt, sampling = tuple(range(1, tokens + 1)), Sampling(logprobs=logprobs)
+    submit = Submit(run="r", thread="t", tenant="x", tokens=prompt, sampling=sampling, generated=generated)
     slot = slots[number]
     slot.thread, slot.tokens = "t", list(prompt)
     slot.run = Run(submit, script, reused=0, arrived_at=0.0, at=0.0)
@@ -121,6 +124,20 @@ def test_known_tokens_are_taken_before_any_is_drawn_even_one_that_ends() -> None
     decoder.generate([slot])
     assert slot.tokens == [1, 2, 3, 4, 5, END, 7]
     assert script.known == [5, END, None]
+
+
+def test_drawn_tokens_are_told_with_their_logprobs_where_they_were_asked_for() -> None:
+    script = Script(7, 8, 7)
+    decoder, slots = decoding(script)
+    slot, silent = running(slots, script, 0, 5, logprobs=2), running(slots, script, 1)
+    for one in (slot, silent):
+        decoder.ingest(one, one.tokens, last=True)
+    decoder.generate([slot])
+    told, untold = (run_of(one).output(1.0) for one in (slot, silent))
+    assert told is not None
+    assert untold is not None
+    assert told.delta == Delta((8,), "8 ", (logprob(script.logits(0), 8, 2),))
+    assert untold.delta == Delta((7,), "7 ")
 
 
 def test_an_end_token_a_full_context_and_no_token_end_the_run() -> None:

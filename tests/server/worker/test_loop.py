@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from livethread_server.engine.wire import CancelRun, Configure, Forget, Moved, Output
@@ -269,6 +270,24 @@ def test_a_run_goes_on_as_if_the_engine_had_not_died(driven: Driven, fields: dic
     assert tokens_of(again) == whole[known:]
     assert again.finished is not None
     assert (again.finished.reason, again.finished.completion) == ("length", MOST)
+
+
+def test_logprobs_are_of_the_models_logits_and_change_no_text(driven: Driven) -> None:
+    plain = driven.ask("r1", words(1), tenant="a").delta
+    said = driven.ask("r2", words(1), tenant="b", logprobs=3).delta
+    logits = driven.context.logits(0).astype(np.float64)
+    chances = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    assert plain is not None
+    assert said is not None
+    assert (said.tokens, said.text, plain.logprobs) == (plain.tokens, plain.text, ())
+    assert [likely.top[0] for likely in said.logprobs] == [
+        (token, likely.logprob) for token, likely in zip(said.tokens, said.logprobs, strict=True)
+    ]
+    assert all(likely.top == tuple(sorted(likely.top, key=lambda one: -one[1])) for likely in said.logprobs)
+    assert [np.exp(one) for _, one in said.logprobs[-1].top] == pytest.approx(np.sort(chances)[:-4:-1], rel=1e-4)
+    again = driven.ask("r3", words(1), tenant="c", logprobs=3, generated=said.tokens[:5]).delta
+    assert again is not None
+    assert (again.tokens, again.logprobs) == (said.tokens[5:], said.logprobs[5:])
 
 
 def test_what_a_run_generated_before_is_not_said_again_and_counts(driven: Driven) -> None:

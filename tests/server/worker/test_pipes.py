@@ -6,19 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from livethread_server.engine.wire import (
-    CancelRun,
-    Configure,
-    Delta,
-    Finished,
-    Forget,
-    Moved,
-    Output,
-    Step,
-    pack,
-    unpack_down,
-    unpack_up,
-)
+from livethread_server.engine.packing import pack, unpack_down, unpack_up
+from livethread_server.engine.wire import CancelRun, Configure, Delta, Finished, Forget, Moved, Output, Step
 from livethread_server.worker.pipes import Outbox, PipeInbox
 
 CONFIGURE = Configure(model_path="m", context=8, sequences=1)

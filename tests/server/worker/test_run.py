@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from livethread.model import Reason, Sampling
-from livethread_server.engine.wire import Delta, Output, Progress, Started, Submit
+from livethread_server.engine.wire import Delta, Logprob, Output, Progress, Started, Submit, merged
 from livethread_server.worker.run import Run
 
 
@@ -20,10 +22,21 @@ class Counted:
         self.closed += 1
 
 
-def a_run(generated: tuple[int, ...] = (), told: int = 0, **sampling: object) -> tuple[Run, Counted]:
+def a_run(
+    generated: tuple[int, ...] = (), told: int = 0, forced: tuple[int, ...] = (), **sampling: object
+) -> tuple[Run, Counted]:
     sampler = Counted()
     asked = Sampling(**sampling)  # type: ignore[arg-type]
-    submit = Submit(run="r", thread="t", tenant="x", tokens=(1, 2, 3), sampling=asked, generated=generated, said=told)
+    submit = Submit(
+        run="r",
+        thread="t",
+        tenant="x",
+        tokens=(1, 2, 3),
+        sampling=asked,
+        generated=generated,
+        said=told,
+        forced=forced,
+    )
     return Run(submit, sampler, reused=1, arrived_at=1.0, at=2.0), sampler
 
 
@@ -167,3 +180,79 @@ def test_a_run_that_had_all_its_tokens_ends_without_a_word() -> None:
     assert output.delta is None
     assert output.finished is not None
     assert (output.finished.reason, output.finished.completion) == ("length", 2)
+
+
+def likely(token: int) -> Logprob:
+    """A logprob that no other token has."""
+    return Logprob(-float(token), ((token, -float(token)),))
+
+
+PIECES = st.lists(
+    st.sampled_from([b"", b"a", b"<", b"<e", b"nd>", b"\xc3", b"\xa9", b"\xf0\x9f", b"\xa7\xaa"]), max_size=12
+)
+STOPS = st.sampled_from([(), ("<end>",), ("<e", "a<"), ("\u00e9",)])
+
+
+def generated_by(run: Run, pieces: list[bytes], first: int, hear: st.DataObject) -> Output:
+    """Let a run take tokens ``first``, … until it stops, asking for its output now and then; all that it said."""
+    output = Output("r")
+    for token, piece in enumerate(pieces, first):
+        run.took(token, piece, 3.0, likely(token))
+        if hear.draw(st.booleans()):
+            output = merged(output, run.output(9.0) or Output("r"))
+        if run.reason is not None:
+            break
+    run.end("length")
+    return merged(output, run.output(9.0) or Output("r"))
+
+
+@given(PIECES, STOPS, st.data())
+def test_every_token_that_is_told_is_told_with_its_own_logprob(
+    pieces: list[bytes], stops: tuple[str, ...], hear: st.DataObject
+) -> None:
+    run, _ = a_run(stop=stops, logprobs=1)
+    delta = generated_by(run, pieces, 1, hear).delta or Delta((), "")
+    assert delta.logprobs == tuple(likely(token) for token in delta.tokens)
+
+
+@given(PIECES, STOPS, st.data())
+def test_a_later_life_tells_the_logprobs_of_what_was_not_told(
+    pieces: list[bytes], stops: tuple[str, ...], hear: st.DataObject
+) -> None:
+    first, _ = a_run(stop=stops, logprobs=1)
+    told, most = Output("r"), hear.draw(st.integers(0, len(pieces)))
+    for token, piece in enumerate(pieces[:most], 1):
+        first.took(token, piece, 3.0, likely(token))
+        if first.reason is not None:
+            return  # nothing comes behind that
+        told = merged(told, first.output(9.0) or Output("r"))
+    before = told.delta or Delta((), "")
+    again, _ = a_run(stop=stops, logprobs=1, generated=before.tokens, told=len(before.text))
+    after = generated_by(again, pieces, 1, hear).delta or Delta((), "")
+    alone, _ = a_run(stop=stops, logprobs=1)
+    whole = generated_by(alone, pieces, 1, hear).delta or Delta((), "")
+    assert before.logprobs + after.logprobs == whole.logprobs
+    assert before.tokens + after.tokens == whole.tokens
+
+
+def test_forced_tokens_are_known_told_and_end_with_the_last_one() -> None:
+    run, _ = a_run(forced=(5, 6, 7), max_tokens=1, stop=("b",))
+    for token, piece in ((5, b"a"), (6, b"b"), (7, b"c")):
+        assert run.reason is None
+        assert run.known == token
+        run.took(token, piece, 3.0)
+    assert run.known is None
+    output = said(run)
+    assert output.delta == Delta((5, 6, 7), "abc")
+    assert output.finished is not None
+    assert (output.finished.reason, output.finished.completion) == ("length", 3)
+
+
+def test_forced_tokens_that_were_told_before_the_engine_died_come_first_and_unsaid() -> None:
+    run, _ = a_run(generated=(5,), told=1, forced=(5, 6))
+    assert run.known == 5
+    run.took(5, b"a", 3.0)
+    assert (run.known, said(run).delta) == (6, None)
+    run.took(6, b"b", 4.0)
+    assert said(run).delta == Delta((6,), "b")
+    assert run.reason == "length"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import structs
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from livethread.model import Thread
@@ -74,7 +74,8 @@ _DROP_INVITES = INVITES.delete().where(INVITES.c.thread == bindparam("of"))
 
 
 def share(thread: str, access: Access, connection: Connection) -> None:
-    if connection.scalar(select(THREADS.c.id).where(THREADS.c.id == thread)) is None:
+    # Locked, as nothing else says that the thread stays until its shares are there.
+    if connection.scalar(select(THREADS.c.id).where(THREADS.c.id == thread).with_for_update()) is None:
         raise missing(thread)
     connection.execute(_DROP_SHARES, {"of": thread})
     connection.execute(_DROP_INVITES, {"of": thread})
@@ -144,7 +145,9 @@ def _trim_runs(connection: Connection, thread: str) -> None:
     connection.execute(_TRIM_RUNS, {"of": thread})
 
 
-_EXPIRED = ANSWERS.delete().where(ANSWERS.c.expires <= bindparam("now"))
+# What another transaction has its hand on is left to it: waiting for each other's answers, two would never end.
+_OLD = select(*ANSWERS.primary_key).where(ANSWERS.c.expires <= bindparam("now")).with_for_update(skip_locked=True)
+_EXPIRED = ANSWERS.delete().where(tuple_(*ANSWERS.primary_key).in_(_OLD))
 _DROP_ANSWER = ANSWERS.delete().where(
     ANSWERS.c.thread == bindparam("of"),
     ANSWERS.c.principal == bindparam("by"),

@@ -1,4 +1,4 @@
-"""The tables, and which version of them a database holds.
+"""The tables as they are now, and the number of that version.
 
 This module must never know what is done with the rows.
 """
@@ -9,7 +9,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Connection,
     Float,
     ForeignKey,
     Index,
@@ -18,17 +17,15 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    select,
 )
 
-from livethread_server.store.base import Unusable
+from livethread_server.store.sql.names import Name
 
 SCHEMA_VERSION = 2
-"""The version of the tables below, kept in the database. 1 had no shares and invites, and is upgraded."""
+"""The version of the tables below, kept in the database. Raise it with a new step in ``migrations``."""
 
 TABLES = MetaData()
-# Ids compare and sort by their bytes, whatever language a database is set to.
-_NAME = Text().with_variant(Text(collation="C"), "postgresql")
+_NAME = Text().with_variant(Name(), "postgresql")
 _SERIAL = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -75,7 +72,7 @@ RUNS = Table(
     Column("finished", Boolean, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("request", LargeBinary, nullable=False),
-    Column("digest", Text, nullable=False),
+    Column("digest", _NAME, nullable=False),
     Column("answer", LargeBinary, nullable=False),
     Column("undo", LargeBinary, nullable=False),
     Column("base", LargeBinary, nullable=False),
@@ -83,7 +80,7 @@ RUNS = Table(
     Column("text", LargeBinary, nullable=False),
     Column("tokens", LargeBinary, nullable=False),
     Column("started", LargeBinary),
-    Column("accepted_at", Text, nullable=False),
+    Column("accepted_at", _NAME, nullable=False),
     Index("runs_of_thread", "thread", "finished", "n"),
     Index("runs_of_owner", "owner", "finished", "n"),
 )
@@ -101,7 +98,7 @@ ANSWERS = Table(
     _owned(primary=True),
     Column("principal", _NAME, primary_key=True),
     Column("key", LargeBinary, primary_key=True),
-    Column("digest", Text, nullable=False),
+    Column("digest", _NAME, nullable=False),
     Column("answer", LargeBinary, nullable=False),
     Column("expires", Float, nullable=False),
     Index("answers_by_expiry", "expires"),
@@ -123,19 +120,3 @@ INVITES = Table(
     Column("role", Text, nullable=False),
     Column("expires", Float, nullable=False),
 )
-
-
-def prepare(path: str, connection: Connection) -> None:
-    """Create what is missing; `Unusable` where the database is of a later version."""
-    META.create(connection, checkfirst=True)
-    found = connection.scalar(select(META.c.value).where(META.c.name == "schema_version"))
-    if found is None:
-        connection.execute(META.insert(), {"name": "schema_version", "value": SCHEMA_VERSION})
-    elif not 1 <= found <= SCHEMA_VERSION:
-        raise Unusable(
-            f"The database {path!r} has schema version {found}, this livethread knows {SCHEMA_VERSION}. "
-            "Use the livethread that wrote it or a newer one, or choose another place."
-        )
-    TABLES.create_all(connection)
-    # A file that may only be read must be found out now, not by the first message: so always write.
-    connection.execute(META.update(), {"value": SCHEMA_VERSION})

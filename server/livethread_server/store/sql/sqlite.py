@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
 from livethread_server.store.base import Unusable
 from livethread_server.store.offload import Offload
@@ -32,14 +31,18 @@ class Sqlite:
     an OS thread for each statement, a commit took five times as long.
     """
 
-    def __init__(self, address: str | Path) -> None:
-        url = _url(address)
-        self.path = str(url.database)
+    def __init__(self, url: URL) -> None:
+        url = _url(url)
+        self.place = str(url.database)
         self._writing = _engine(url, "BEGIN IMMEDIATE", 1)
         self._reading = _engine(url, "BEGIN", READERS)
         self._writer = Offload("store-writer", 1)
         self._readers = Offload("store-reader", READERS)
         self._closed = False
+
+    async def open(self, prepare: Callable[[Connection], None]) -> None:
+        """Carry ``prepare`` out, before anything else."""
+        await self.write(prepare)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """What the work returns, in a transaction that nobody else writes beside."""
@@ -48,6 +51,10 @@ class Sqlite:
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What the work returns, all of it seen at one moment."""
         return await self._readers.do(partial(self._transact, self._reading, work))
+
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """The same: a transaction costs nothing here."""
+        return await self.read(work)
 
     async def close(self) -> None:
         """Let the work in hand end, then close the connections; the last one takes the ``-wal`` file away."""
@@ -69,15 +76,11 @@ class Sqlite:
             with engine.begin() as connection:
                 return work(connection)
         except DBAPIError as error:
-            raise _unusable(self.path, error) from error
+            raise _unusable(self.place, error) from error
 
 
-def _url(address: str | Path) -> URL:
-    try:
-        url = URL.create("sqlite", database=str(address)) if isinstance(address, Path) else make_url(address)
-    except ArgumentError:
-        raise Unusable(f"{address!r} is not a database URL. Use one such as 'sqlite:///threads.db'.") from None
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+def _url(url: URL) -> URL:
+    if url.database in (None, "", ":memory:"):
         shown = url.render_as_string(hide_password=True)
         raise Unusable(f"Threads cannot be kept in {shown!r}. Use a file, such as 'sqlite:///threads.db'.")
     return url.set(drivername="sqlite+pysqlite", query={"timeout": str(BUSY_SECONDS), **url.query})
@@ -118,8 +121,8 @@ _REMEDIES = {
 }
 
 
-def _unusable(path: str, error: DBAPIError) -> Unusable:
+def _unusable(place: str, error: DBAPIError) -> Unusable:
     """Say what is wrong by the primary part of SQLite's result code, such as ``SQLITE_READONLY_DBMOVED``."""
     code = getattr(error.orig, "sqlite_errorname", "").split("_")
     remedy = _REMEDIES.get(code[1] if len(code) > 1 else "", "Check that the file is one of livethread's.")
-    return Unusable(f"The database {path!r} cannot be used: {error.orig}. {remedy}")
+    return Unusable(f"The database {place!r} cannot be used: {error.orig}. {remedy}")

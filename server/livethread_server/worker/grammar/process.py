@@ -12,7 +12,8 @@ import selectors
 import signal
 from pathlib import Path
 
-from livethread_server.engine.wire import GrammarQuestion, GrammarVerdict, pack, unpack_questions
+from livethread_server.engine.grammar_wire import GrammarQuestion, GrammarVerdict, unpack_questions
+from livethread_server.engine.packing import pack
 from livethread_server.worker.grammar.gbnf import Refused
 from livethread_server.worker.grammar.trial import Laboratory
 

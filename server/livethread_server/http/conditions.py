@@ -1,0 +1,83 @@
+"""Versions and keys as HTTP has them: ``ETag``, ``If-Match``, ``If-None-Match``, ``Idempotency-Key``, ``Prefer``.
+
+An ETag is a thread's version, and behind a dot its seq where a whole thread is shown: runs change what a thread shows,
+but not its version. It must never know what an operation does.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from msgspec import Meta
+from starlette.requests import Request
+
+from livethread.errors import bad_request
+from livethread_server.http.operation import Header
+
+TAG_PATTERN = r'^("v(0|[1-9][0-9]{0,14})([.][0-9]{1,16})?"|[*])$'
+KEY_PATTERN = r"^[!-~]{1,256}$"
+"""As long as on the wire; of what any header may hold (RFC 9110, 5.5)."""
+
+IF_MATCH = Header(
+    "If-Match",
+    "The ETag that was last seen: the version, on which the change insists. '*' is any.",
+    Annotated[str, Meta(pattern=TAG_PATTERN)],
+)
+IF_NONE_MATCH = Header("If-None-Match", "The ETag that was last seen: where nothing has changed the answer is 304.")
+IDEMPOTENCY_KEY = Header(
+    "Idempotency-Key",
+    "The same key answers what it answered, for 24 hours.",
+    Annotated[str, Meta(pattern=KEY_PATTERN)],
+)
+PREFER = Header("Prefer", "'respond-async' answers 202 once the run is accepted (RFC 7240).")
+ETAG = Header("ETag", "The version of the thread.")
+LOCATION = Header("Location", "Where what was made is found.")
+
+
+_TAG, _KEY = re.compile(TAG_PATTERN), re.compile(KEY_PATTERN)
+
+
+def etag(version: int, seq: int | None = None) -> str:
+    """The ETag of a thread, strong (RFC 9110, 8.8.3)."""
+    return f'"v{version}"' if seq is None else f'"v{version}.{seq}"'
+
+
+def expected_version(request: Request) -> int | None:
+    """The version of ``If-Match``; None where any will do. `CommandError` ``bad_request`` for what is no ETag of ours,
+    and for a weak one, which matches nothing (RFC 9110, 13.1.1)."""
+    given = request.headers.getlist("if-match")
+    if not given:
+        return None
+    found = _TAG.search(", ".join(given).strip())
+    if found is None:
+        raise bad_request("If-Match", "If-Match must be one ETag that this API gave out, such as \"v12\", or '*'.")
+    return None if found.group(2) is None else int(found.group(2))
+
+
+def is_known(request: Request, tag: str) -> bool:
+    """Whether ``If-None-Match`` names this ETag (RFC 9110, 13.1.2)."""
+    given = [one.strip() for one in ",".join(request.headers.getlist("if-none-match")).split(",")]
+    return given == ["*"] or tag in (one.removeprefix("W/") for one in given)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The request's key. `CommandError` ``bad_request`` where it is empty, too long, or there are several."""
+    given = request.headers.getlist("idempotency-key")
+    if not given:
+        return None
+    if len(given) > 1 or not _KEY.search(given[0]):
+        raise bad_request("Idempotency-Key", "Send one Idempotency-Key of 1 to 256 visible ASCII characters.")
+    return given[0]
+
+
+def prefers_async(request: Request) -> bool:
+    """Whether an early answer is preferred (RFC 7240, 4.1)."""
+    given = ",".join(request.headers.getlist("prefer")).lower()
+    return any(one.partition(";")[0].strip() == "respond-async" for one in given.split(","))
+
+
+def accepts_events(request: Request) -> bool:
+    """Whether server-sent events are asked for."""
+    given = ",".join(request.headers.getlist("accept")).lower()
+    return any(one.partition(";")[0].strip() == "text/event-stream" for one in given.split(","))

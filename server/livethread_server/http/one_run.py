@@ -1,0 +1,144 @@
+"""One run, followed by whoever began it: its events up to its end, and what it comes to.
+
+It must never know how it is shown to a client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from livethread.errors import CommandError, ErrorCode
+from livethread.messages import ErrorBody, Generate, GenerateOk, RunSnapshot, Subscribe, SubscribeOk
+from livethread.model import Message, Reason, Run, Thread, Timings, Usage
+from livethread_server.http.asking import ask
+from livethread_server.http.telling import Head, Telling, told
+from livethread_server.service import Service
+from livethread_server.session import Session
+
+
+class RunEnd(Struct, frozen=True, kw_only=True, tag_field="type", tag="run.finished"):
+    """The wire's `RunFinished`, also of a run that had ended before somebody asked again: ``message`` is null where it
+    is not in the thread any more.
+    """
+
+    thread: str
+    seq: int
+    version: int
+    run: str
+    reason: Reason
+    message: Message | None
+    usage: Usage | None
+    timings: Timings | None
+    error: ErrorBody | UnsetType = UNSET
+
+
+class RunDone(Struct, frozen=True, kw_only=True):
+    """What a run came to. ``message`` is the one that it wrote, ``messages`` are the ids that the request's ops made.
+    ``error`` says why a run whose reason is ``error`` ended.
+    """
+
+    run: str
+    thread: str
+    message: Message | None
+    messages: tuple[str, ...]
+    reason: Reason
+    usage: Usage | None
+    timings: Timings | None
+    version: int
+    seq: int
+    error: ErrorBody | UnsetType = UNSET
+
+
+class OneRun:
+    """A run that a session began or joined. ``snapshot`` is there where it streamed already: its text up to the first
+    event."""
+
+    def __init__(self, service: Service, session: Session, heard: SubscribeOk, accepted: GenerateOk) -> None:
+        self._service = service
+        self._session = session
+        self._ended: RunEnd | None = None
+        self.accepted = accepted
+        self.telling = Telling(heard)
+        streams = heard.run is not UNSET and heard.run.run == accepted.run
+        self.snapshot: RunSnapshot | UnsetType = heard.run if streams else UNSET
+
+    @classmethod
+    async def begin(cls, service: Service, session: Session, command: Generate) -> OneRun:
+        """Subscribe, so that nothing is missed, and generate. `CommandError` where either is refused."""
+        heard = await ask(service, session, Subscribe(id=0, thread=command.thread))
+        one = cls(service, session, heard, await ask(service, session, command))
+        if command.key is not None or command.run is not None:
+            await one._look_back()
+        return one
+
+    @classmethod
+    async def join(cls, service: Service, session: Session, run: Run) -> OneRun:
+        """Subscribe to the thread of a run that somebody began. `CommandError` where that is refused."""
+        heard = await ask(service, session, Subscribe(id=0, thread=run.thread))
+        accepted = GenerateOk(run.id, run.message, (), heard.version, run.position)
+        one = cls(service, session, heard, accepted)
+        await one._look_back()
+        return one
+
+    async def frames(self) -> AsyncGenerator[tuple[str, Head], None]:
+        """The run's own events as they come, up to its end. `CommandError` where no more is told."""
+        run, outbox = self.accepted.run, self._session.outbox
+        while self._ended is None or outbox.waiting_bytes:
+            frames = await told(outbox)
+            for frame, head in frames:
+                if head.run == run:
+                    yield frame, head
+                if head.type == "run.finished" and head.run == run:
+                    return
+                if head.type == "thread.deleted":
+                    raise _out_of_sight(run)
+            if not frames:
+                raise _going_away(run)
+        yield msgspec.json.encode(self._ended).decode(), Head("run.finished", self._ended.seq, run)
+
+    async def done(self) -> RunDone:
+        """What it came to, as soon as it has ended. `CommandError` as `frames`."""
+        async with aclosing(self.frames()) as frames:
+            async for frame, head in frames:
+                if head.type == "run.finished":
+                    return self._done(msgspec.json.decode(frame, type=RunEnd))
+        raise _going_away(self.accepted.run)
+
+    def _done(self, end: RunEnd) -> RunDone:
+        fields = {name: getattr(end, name) for name in end.__struct_fields__}
+        return RunDone(messages=self.accepted.messages, **fields)
+
+    async def _look_back(self) -> None:
+        """The run may have ended before it was listened to: then see what the thread still says of it."""
+        run = await self._service.lookups.run(self._session, self.accepted.run)
+        if run.state == "finished":
+            message, thread = await self._service.lookups.message(self._session, run.thread, run.message)
+            self._ended = _end_of(run, message, thread)
+
+
+def _end_of(run: Run, message: Message | None, thread: Thread) -> RunEnd:
+    assert run.reason is not None
+    return RunEnd(
+        thread=run.thread,
+        seq=thread.seq,
+        version=thread.version,
+        run=run.id,
+        reason=run.reason,
+        message=message,
+        usage=None if message is None else message.usage,
+        timings=None if message is None else message.timings,
+    )
+
+
+def _out_of_sight(run: str) -> CommandError:
+    return CommandError(ErrorCode.NOT_FOUND, f"You may read the thread of run {run!r} no more.", field="thread")
+
+
+def _going_away(run: str) -> CommandError:
+    return CommandError(
+        ErrorCode.MODEL_UNAVAILABLE, f"The server is shutting down. Ask for run {run!r} when it is back.", run=run
+    )

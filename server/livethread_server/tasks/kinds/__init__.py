@@ -1,0 +1,1 @@
+"""The kinds of tasks that every server has, one a file."""

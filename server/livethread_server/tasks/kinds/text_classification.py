@@ -1,0 +1,69 @@
+"""Which label fits a text, by what the model itself finds likeliest as an answer."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from livethread.errors import bad_request
+from livethread.tasks import ChatTurn, LabelScore, TextClassificationInput, TextClassificationResult
+from livethread_server.tasks.kind import Abilities, Bench
+from livethread_server.tasks.kinds.generation import refusal
+
+PROMPT = (
+    "Which label fits the following text best? Answer with one of these labels and nothing else: {labels}\n\n"
+    "Text: {content}"
+)
+"""How instruct models are asked, where the client does not say how."""
+_PLACES = re.compile(r"\{(content|labels)\}")
+
+
+class TextClassification:
+    """``text-classification``."""
+
+    name = "text-classification"
+    summary = "Say which of some labels the model finds likeliest for a text."
+    Input = TextClassificationInput
+    Result = TextClassificationResult
+
+    def refusal(self, abilities: Abilities) -> str | None:
+        return refusal(abilities)
+
+    async def run(self, asked: TextClassificationInput, bench: Bench) -> TextClassificationResult:
+        labels = _distinct(asked.labels)
+        turn = ChatTurn("user", _question(asked))
+        prompt = await bench.chat([turn], go_on=False)
+        answers = [await bench.tokenize(label, special=False) for label in labels]
+        logprobs, usage = await bench.score(prompt, answers)
+        return TextClassificationResult(_ranked(labels, answers, logprobs, asked.normalise), usage)
+
+
+def _question(asked: TextClassificationInput) -> str:
+    words = {"content": asked.content, "labels": ", ".join(asked.labels)}
+    # In one go, since the content may have braces of its own.
+    return _PLACES.sub(lambda place: words[place.group(1)], PROMPT if asked.prompt is None else asked.prompt)
+
+
+def _distinct(labels: Sequence[str]) -> Sequence[str]:
+    twice = next((label for index, label in enumerate(labels) if label in labels[:index]), None)
+    if twice is not None:
+        raise bad_request("labels", f"The label {twice!r} is there twice. Send each label once.")
+    return labels
+
+
+def _ranked(
+    labels: Sequence[str], answers: Sequence[tuple[int, ...]], logprobs: Sequence[float], normalise: bool
+) -> tuple[LabelScore, ...]:
+    weights = [
+        logprob / max(1, len(tokens)) if normalise else logprob
+        for logprob, tokens in zip(logprobs, answers, strict=True)
+    ]
+    likeliest = max(weights)
+    shares = [math.exp(weight - likeliest) for weight in weights]
+    total = sum(shares)
+    scores = [
+        LabelScore(label, share / total, logprob, len(tokens))
+        for label, share, logprob, tokens in zip(labels, shares, logprobs, answers, strict=True)
+    ]
+    return tuple(sorted(scores, key=lambda score: -score.score))
