@@ -57,8 +57,17 @@ def minilm_in(folder: Path, *, ranks: bool = False) -> Path:
     return path
 
 
+def classifier() -> Tensors:
+    """The layer behind the first token's vector; small, so that tanh of it tells texts apart."""
+    spread = np.sin(np.arange(DIMENSIONS * DIMENSIONS, dtype=np.float64)).astype(np.float32)
+    return {
+        "cls.weight": spread.reshape(DIMENSIONS, DIMENSIONS) / 8,
+        "cls.bias": np.full(DIMENSIONS, 0.01, np.float32),
+    }
+
+
 def head() -> Tensors:
-    """The last layer of the reranker: its score is this times tanh of `cls`."""
+    """The last layer of the reranker: its score is this times tanh of `classifier`."""
     signs = np.where(np.arange(DIMENSIONS) % 3 == 0, 1.0, -0.5).astype(np.float32)
     return {"cls.output.weight": signs[None] / 16, "cls.output.bias": np.array([0.25], np.float32)}
 
@@ -75,10 +84,10 @@ def _make(path: Path, ranks: bool) -> None:
         assert hashlib.sha256(weights).hexdigest() == SHA256
         tensors = tensors_of(weights)
         whole = Path(folder) / "whole.gguf"
+        kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("cls.")}
         if ranks:
-            whole.write_bytes(gguf(_entries(words, RANK), tensors | head()))
+            whole.write_bytes(gguf(_entries(words, RANK), kept | classifier() | head()))
         else:
-            kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("cls.")}
             whole.write_bytes(gguf(_entries(words, MEAN), kept))
         whole.replace(path)
 
