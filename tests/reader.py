@@ -53,7 +53,9 @@ class Reader:
 class Readers:
     """An embedder with such contexts, made by ``make`` when they are wanted; a token takes ``token_ms`` at first."""
 
-    def __init__(self, make: Callable[[], Reader] = Reader, *, token_ms: float = 1.0, pooling: Pooling = "rank") -> None:
+    def __init__(
+        self, make: Callable[[], Reader] = Reader, *, token_ms: float = 1.0, pooling: Pooling = "rank"
+    ) -> None:
         self.made: dict[bool, Reader] = {}
         self.refuses = False
         self._make_one = make

@@ -56,6 +56,11 @@ def test_it_is_healthy_and_says_what_its_model_can_do(web: httpx.Client) -> None
     assert "chat-completion" not in available
 
 
+def test_its_figures_are_those_of_an_engine_without_threads(web: httpx.Client) -> None:
+    assert web.get("/v1/stats").json()["threads"]["live"] == 0
+    assert "livethread_" in web.get("/metrics").text
+
+
 def test_its_vectors_are_those_that_the_models_authors_publish(web: httpx.Client) -> None:
     found = vectors(result(web, "embedding", content=SENTENCES)["embeddings"])
     assert found.shape == (3, DIMENSIONS)

@@ -38,8 +38,9 @@ class VectorContext:
     """Reads texts of at most ``length`` tokens; with ``ranks`` it tells their scores instead of vectors.
 
     ``rows`` is the most tokens that texts may share in one `read`, ``most`` those that one alone may have there,
-    ``sequences`` the most texts; ``whole`` tells that none of them may come in pieces. The layout is unified: a batch has few cells, and texts of any length share it in one go, whereas
-    llama.cpp takes a split one apart by their lengths. Raises `LoadFailed`.
+    ``sequences`` the most texts; ``whole`` tells that none of them may come in pieces. The layout is unified: a batch
+    has few cells, and texts of any length share it in one go, whereas llama.cpp takes a split one apart by their
+    lengths. Raises `LoadFailed`.
     """
 
     def __init__(

@@ -42,7 +42,8 @@ def pooled(context: VectorContext, tokens: tuple[int, ...], pooling: str, *cuts:
         pool.add(context.read([Portion(1, at, tokens[at:end])]))
         at = end
     context.drop(1)
-    return pool.vectors()[0]
+    vector: Rows = pool.vectors()[0]
+    return vector
 
 
 def of_llama(model: Model, tokens: tuple[int, ...], kind: int) -> Rows:
