@@ -185,29 +185,29 @@ def test_a_threads_first_token_is_told_before_tasks_prompts_are_read_on(start: S
 
 
 def test_a_threads_run_that_comes_between_tasks_prompts_waits_for_none_of_the_rest(start: Start) -> None:
-    driven = start(Between(lambda: driven.submit("r", words(9, 20), "t", max_tokens=1)))
+    beside = start(Between(lambda: beside.submit("r", words(9, 20), "t", max_tokens=1)))
     for number in range(TASKS):
-        driven.submit(f"r{number}", words(1 + number, 100), f"~{number}", max_tokens=1)
-    driven.step()
-    assert driven.said["r0"].finished
-    assert "r1" not in driven.said or driven.said["r1"].finished is None
-    driven.step()
-    assert driven.said["r"].finished
-    driven.finish("r1")
+        beside.submit(f"r{number}", words(1 + number, 100), f"~{number}", max_tokens=1)
+    beside.step()
+    assert beside.said["r0"].finished
+    assert "r1" not in beside.said or beside.said["r1"].finished is None
+    beside.step()
+    assert beside.said["r"].finished
+    beside.finish("r1")
 
 
 def test_tasks_cancelled_between_prompts_are_neither_read_nor_decoded_any_more(start: Start) -> None:
-    driven = start(Between(lambda: driven.inbox.commands.extend((CancelRun("r0"), CancelRun("r2"))), waits=1))
+    beside = start(Between(lambda: beside.inbox.commands.extend((CancelRun("r0"), CancelRun("r2"))), waits=1))
     for number in range(TASKS):
-        driven.submit(f"r{number}", words(1 + number, 60), f"~{number}", max_tokens=50)
+        beside.submit(f"r{number}", words(1 + number, 60), f"~{number}", max_tokens=50)
         if number == 0:
-            driven.step()
-    driven.step()
+            beside.step()
+    beside.step()
     for run, drawn in (("r0", 1), ("r2", 0)):
-        finished = driven.said[run].finished
+        finished = beside.said[run].finished
         assert finished is not None
         assert (finished.reason, finished.completion) == ("cancelled", drawn)
-    driven.finish("r1")
+    beside.finish("r1")
 
 
 @pytest.mark.parametrize(("moved", "begun"), [(entrance.MOVED, TASKS), (50, 1)])
