@@ -53,10 +53,7 @@ cli = typer.Typer(
 )
 cli.add_typer(cache, name="cache")
 cli.add_typer(token, name="token")
-cli.command()(chat)
 cli.add_typer(models, name="models")
-cli.command()(pull)
-cli.command()(spec)
 
 
 @cli.callback()
@@ -234,6 +231,11 @@ def serve(
     except LivethreadError as error:
         typer.echo(f"livethread: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+cli.command()(chat)
+cli.command()(pull)
+cli.command()(spec)
 
 
 def _serve(settings: Settings) -> None:

@@ -19,6 +19,8 @@ from livethread_server.worker.sampling import Sampler, Unusable
 from livethread_server.worker.sequence import Sequence
 from livethread_server.worker.tiers import Tiers
 
+MOVED = 512
+"""Tokens whose KV is copied, put back or saved for new runs before the others have their next step."""
 TRIES = 3
 """How often chunks are looked for again for a run when some turned out to be bad."""
 
@@ -79,10 +81,10 @@ class Entrance:
         return refused
 
     def admit(self) -> None:
-        """Give sequences to waiting runs, threads' before tasks', while others run at most one copy of KV in a step.
-        Who waits for chunks, or for another's prompt that begins as his, is overtaken.
+        """Give sequences to waiting runs, threads' before tasks', until enough KV was moved for one step. Who waits for
+        chunks, or for another's prompt that begins as his, is overtaken.
         """
-        full: set[bool] = set()
+        moved, full = 0, set[bool]()
         for asked in sorted(self._waiting, key=lambda asked: asked.submit.side):
             if self._trouble(asked.submit) is not None:
                 self._begin(asked, None)
@@ -93,10 +95,16 @@ class Entrance:
                 continue
             if self._must_wait(asked, chosen) or self._follows(asked, chosen):
                 continue
-            copied = chosen.source is not None or asked.fetch is not None or self._slots.must_save(asked.submit, chosen)
+            moved += self._moving(asked, chosen)
             self._begin(asked, chosen)
-            if copied and any(self._slots.running()):
+            if moved >= MOVED:
                 return
+
+    def _moving(self, asked: _Asked, chosen: Place) -> int:
+        """Tokens whose KV has to be moved before the run can begin."""
+        copied = chosen.source.in_kv if chosen.source else 0
+        saved = chosen.target.in_kv if self._slots.must_save(asked.submit, chosen) else 0
+        return copied + saved + (asked.fetch.count if asked.fetch else 0)
 
     def trouble(self, tokens: tuple[int, ...]) -> str | None:
         """Why these tokens cannot be put into KV."""

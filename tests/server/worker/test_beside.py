@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from livethread_server.engine.wire import CancelRun, Configure, Output
-from livethread_server.worker import canary
+from livethread_server.worker import canary, entrance
 from livethread_server.worker.cache import RESERVED, SIDE_WORTH
 from livethread_server.worker.llama import Context, Model, loaded, quiet
 from livethread_server.worker.scheduler import Costs
@@ -169,3 +169,16 @@ def test_a_threads_first_token_is_told_before_tasks_prompts_are_read_on(start: S
     assert driven.said["r2"].finished
     assert driven.progress["r1"] == 2
     assert driven.steps == 1 + 2
+
+
+@pytest.mark.parametrize(("moved", "begun"), [(entrance.MOVED, TASKS), (50, 1)])
+def test_new_runs_wait_where_enough_kv_was_moved_for_one_step(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch, moved: int, begun: int
+) -> None:
+    monkeypatch.setattr(entrance, "MOVED", moved)
+    driven.ask("r", words(1), "t", max_tokens=1)
+    for number in range(TASKS):
+        driven.submit(f"r{number}", words(1) + words(2 + number, 5), f"~{number}", max_tokens=2)
+    driven.step()
+    assert sum(run in driven.said for run in ("r0", "r1")) == begun
+    driven.finish("r0", "r1")
