@@ -73,6 +73,11 @@ def _no_token_id(key: str) -> CommandError:
     return bad_request("logit_bias", f"Field 'logit_bias' must have token ids as its keys, not {key[:40]!r}. Send ids.")
 
 
+def wants_usage(request: GenerationRequest) -> bool:
+    """Whether a stream ends with what was used."""
+    return bool(request.stream_options and request.stream_options.include_usage)
+
+
 def finish_of(reason: Reason) -> Finish:
     """Why a text ended, in OpenAI's words."""
     return "length" if reason in ("length", "context") else "stop"

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from livethread.errors import CommandError, ErrorCode
-from livethread.model import Alternative, Sampling, TokenLogprob, Usage
+from livethread.model import Alternative, Sampling, Timings, TokenLogprob, Usage
 from livethread.tasks import Choice, GenerationResult, TextCompletionInput
 from livethread_server.http.openai.answers import Completion
-from livethread_server.http.openai.completions import CompletionStream, completion, completion_inputs, echoes_of
+from livethread_server.http.openai.completions import CompletionStream, completion, completion_inputs
 from livethread_server.http.openai.head import Head
 from livethread_server.http.openai.requests import CompletionRequest
 from livethread_server.tasks.said import Said
@@ -54,6 +54,8 @@ def result(content: str, choices: int = 1, **fields: Any) -> GenerationResult:
         (["Once", "Twice"], ["Once", "Twice"]),
         ([[1, 2], [3]], [(1, 2), (3,)]),
         ([[1, 2], "Once"], [(1, 2), "Once"]),
+        ({"prompt_string": "Once"}, ["Once"]),
+        ([[1], {"content": [{"type": "text", "text": "O"}, {"type": "text", "text": "nce"}]}], [(1,), "Once"]),
     ],
 )
 def test_each_prompt_is_a_task(prompt: Any, prompts: list[Any]) -> None:
@@ -63,6 +65,19 @@ def test_each_prompt_is_a_task(prompt: Any, prompts: list[Any]) -> None:
 @pytest.mark.parametrize("prompt", [[1, "Once"], []])
 def test_ids_are_not_mixed_with_texts(prompt: Any) -> None:
     assert refused(prompt=prompt).details["field"] == "prompt"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ([{}], "prompt[0]"),
+        ({"prompt_string": "a", "multimodal_data": ["b"]}, "prompt.multimodal_data"),
+        ({"content": [{"type": "text", "text": "a"}, {"type": "image_url"}]}, "prompt.content[1].type"),
+        ({"content": [{"type": "text"}]}, "prompt.content[0].text"),
+    ],
+)
+def test_prompts_that_are_objects_hold_text_only(prompt: Any, name: str) -> None:
+    assert refused(prompt=prompt).details["field"] == name
 
 
 def test_fields_have_their_meanings() -> None:
@@ -85,7 +100,7 @@ def test_what_there_is_not_is_refused(name: str, fields: dict[str, Any]) -> None
 
 def test_the_choices_of_all_prompts_are_counted_through() -> None:
     given = request(prompt=["Once", "Twice"], echo=True, n=2)
-    told = completion(HEAD, echoes_of(given), [result(" a", 2), result(" b", 2)])
+    told = completion(given, HEAD, [result(" a", 2), result(" b", 2)])
     assert [(one.index, one.text) for one in told.choices] == [
         (0, "Once a"),
         (1, "Once a"),
@@ -97,7 +112,7 @@ def test_the_choices_of_all_prompts_are_counted_through() -> None:
 
 
 def test_logprobs_have_completions_own_shape() -> None:
-    told = completion(HEAD, [""], [result("abc", logprobs=LOGPROBS)]).choices[0].logprobs
+    told = completion(request(), HEAD, [result("abc", logprobs=LOGPROBS)]).choices[0].logprobs
     assert msgspec.to_builtins(told) == {
         "tokens": ("a", "bc"),
         "token_logprobs": (-0.5, -1.0),
@@ -106,8 +121,29 @@ def test_logprobs_have_completions_own_shape() -> None:
     }
 
 
+def test_who_asks_as_llama_cpp_does_is_told_logprobs_in_its_shape_too() -> None:
+    given = request(n_probs=2, return_tokens=True)
+    whole = completion(given, HEAD, [result("abc", logprobs=LOGPROBS)]).choices[0].logprobs
+    (piece,) = CompletionStream(given, HEAD).pieces([(0, Said(0, 0, 2, "abc", (5, 6), LOGPROBS))])
+    told = msgspec.json.decode(piece)["choices"][0]
+    assert told["tokens"] == [5, 6]
+    assert told["logprobs"] == msgspec.json.decode(msgspec.json.encode(whole))
+    assert [(one["id"], len(one["top_logprobs"])) for one in told["logprobs"]["content"]] == [(5, 2), (6, 0)]
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_the_last_chunk_says_how_long_it_took(usage: bool) -> None:
+    stream = CompletionStream(request(stream_options={"include_usage": usage}), HEAD)
+    *_, last = stream.end([result("a", timings=Timings(queue_ms=1, prompt_ms=3, first_token_ms=4, generate_ms=4))])
+    told = msgspec.json.decode(last)
+    assert (told["timings"]["predicted_n"], told["timings"]["predicted_per_second"]) == (2, 500)
+    assert ("usage" in told, bool(told["choices"])) == (usage, not usage)
+
+
 def test_a_stream_is_completions_in_pieces() -> None:
-    stream = CompletionStream(HEAD, ["Once", ""], 2, usage=True)
+    stream = CompletionStream(
+        request(prompt=["Once", ""], echo=True, n=2, stream_options={"include_usage": True}), HEAD
+    )
     said = [(0, Said(1, 0, 1, "a", (5,))), (1, Said(0, 0, 1, "b", (6,)))]
     told = [*stream.begin(), *stream.pieces(said), *stream.end([result("a", 2), result("b", 2)])]
     whole = [msgspec.json.decode(one, type=Completion) for one in told]
@@ -123,7 +159,7 @@ def test_a_stream_is_completions_in_pieces() -> None:
 
 
 def test_offsets_go_on_over_chunks() -> None:
-    stream = CompletionStream(HEAD, [""], 1, usage=False)
+    stream = CompletionStream(request(), HEAD)
     told = stream.pieces([(0, Said(0, 0, 2, "abc", (5, 6), LOGPROBS)), (0, Said(0, 2, 3, "a", (5,), LOGPROBS[:1]))])
     offsets = [msgspec.json.decode(one)["choices"][0]["logprobs"]["text_offset"] for one in told]
     assert offsets == [[0, 1], [3]]

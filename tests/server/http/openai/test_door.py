@@ -237,6 +237,19 @@ async def test_texts_are_embedded(house: House) -> None:
     assert told["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
 
 
+async def test_a_text_that_cannot_be_embedded_is_named(house: House) -> None:
+    async with asking(house) as client:
+        answer = await client.post("/embeddings", json={"input": ["a", ""]})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input[1]")
+
+
+async def test_a_chats_tokens_are_counted(house: House) -> None:
+    async with asking(house) as client:
+        counted = (await client.post("/chat/completions/input_tokens", json=CHAT)).json()
+        told = (await answer_of(house, client, "/chat/completions", CHAT, "Hello")).json()
+    assert counted == {"object": "response.input_tokens", "input_tokens": told["usage"]["prompt_tokens"]}
+
+
 async def test_models_are_listed_and_found(house: House) -> None:
     async with asking(house) as client:
         listed = (await client.get("/models")).json()
@@ -286,7 +299,7 @@ async def test_any_name_will_do_where_the_operator_says_so(vocabulary: Vocabular
         (CHAT | {"max_tokens": 0}, "max_tokens"),
         (CHAT | {"response_format": {"type": "sound"}}, "response_format.type"),
         (CHAT | {"response_format": {"type": "json_object", "schema": 123}}, "response_format.schema"),
-        (CHAT | {"logit_bias": {"99999999": 1}}, "sampling.logit_bias"),
+        (CHAT | {"logit_bias": {"99999999": 1}}, "logit_bias"),
         (CHAT | {"tools": [{"type": "function"}], "tool_choice": "required"}, "tools"),
     ],
 )

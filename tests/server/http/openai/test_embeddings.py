@@ -24,16 +24,24 @@ def request(**fields: Any) -> EmbeddingRequest:
 
 @pytest.mark.parametrize(
     ("given", "content"),
-    [("a", "a"), (["a", "b"], ("a", "b")), ([1, 2], (1, 2)), ([[1, 2], "b"], ((1, 2), "b"))],
+    [
+        ("a", ("a",)),
+        (["a", "b"], ("a", "b")),
+        ([1, 2], ((1, 2),)),
+        ([[1, 2], "b"], ((1, 2), "b")),
+        (["a", {"content": [{"type": "text", "text": "b"}]}], ("a", "b")),
+    ],
 )
 def test_texts_and_ids_are_embedded(given: Any, content: Any) -> None:
     asked = msgspec.convert(embedding_input(request(input=given, dimensions=2)), EmbeddingInput)
     assert (asked.content, asked.dimensions) == (content, 2)
 
 
-def test_ids_are_not_mixed_with_texts() -> None:
-    with pytest.raises(CommandError, match="mixes token ids"):
-        embedding_input(request(input=[1, "a"]))
+@pytest.mark.parametrize(("given", "sentence"), [([1, "a"], "mixes token ids"), ([], "empty list")])
+def test_ids_are_not_mixed_with_texts(given: Any, sentence: str) -> None:
+    with pytest.raises(CommandError, match=sentence) as caught:
+        embedding_input(request(input=given))
+    assert caught.value.details["field"] == "input"
 
 
 def test_vectors_are_numbers() -> None:
