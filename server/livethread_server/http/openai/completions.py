@@ -32,9 +32,9 @@ from livethread_server.tasks.said import Said
 KIND = "text-completion"
 
 
-def completion_inputs(request: CompletionRequest, context: int) -> list[dict[str, Any]]:
-    """What the tasks are given, one a prompt, not checked yet; ``context`` is in tokens. `CommandError` where the
-    request asks for what there is not."""
+def completion_input(request: CompletionRequest, context: int) -> dict[str, Any]:
+    """What the tasks are given, but for the prompt, not checked yet; ``context`` is in tokens. `CommandError` where
+    the request asks for what there is not."""
     refuse(request)
     if request.best_of not in (None, 0, request.n or 1):
         raise unsupported("best_of", "All texts that are drawn are answered. Leave it out, and choose among 'n'.")
@@ -44,17 +44,16 @@ def completion_inputs(request: CompletionRequest, context: int) -> list[dict[str
         asked.pop("n_probs", None)
     if request.suffix:
         asked["input_suffix"] = request.suffix
-    prompts = prompts_of(request.prompt, "prompt")
-    _refuse_echo(request, prompts)
-    return [asked | {"prompt": prompt} for prompt in prompts]
+    _refuse_echo(request)
+    return asked
 
 
-def _refuse_echo(request: CompletionRequest, prompts: Sequence[str | tuple[int, ...]]) -> None:
+def _refuse_echo(request: CompletionRequest) -> None:
     if not request.echo:
         return
     if request.logprobs is not None or request.n_probs:
         raise unsupported("echo", "Probabilities of a prompt are not told. Leave out either 'echo' or 'logprobs'.")
-    if not all(isinstance(prompt, str) for prompt in prompts):
+    if not all(isinstance(prompt, str) for prompt in prompts_of(request.prompt, "prompt")):
         raise unsupported("echo", "Only prompts that are text are repeated. Send them as text.")
 
 

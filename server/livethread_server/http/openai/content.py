@@ -11,6 +11,8 @@ from livethread.errors import bad_request
 from livethread_server.http.openai.refused import unsupported
 from livethread_server.http.openai.requests import ContentPart, Prompt, PromptObject
 
+Mixed = tuple[int | str, ...]
+"""A prompt of token ids, with text among them."""
 TEXT_ONLY = "Models here read text only."
 
 
@@ -27,24 +29,24 @@ def _part(part: ContentPart, name: str) -> str:
     return part.text
 
 
-def prompts_of(prompt: Prompt, name: str) -> list[str | tuple[int, ...]]:
+def prompts_of(prompt: Prompt, name: str) -> list[str | Mixed]:
     """One prompt or several, which stand at ``name``. `CommandError` for none, and for a list that mixes token ids with
-    anything else."""
+    prompts."""
     if isinstance(prompt, str | PromptObject):
         return [_prompt(prompt, name)]
-    ids = tuple(one for one in prompt if isinstance(one, int))
-    if ids and len(ids) < len(prompt):
-        raise bad_request(
-            name, f"Field '{name}' mixes token ids with texts or lists. Send token ids only, or a list of prompts."
-        )
     if not prompt:
         raise bad_request(name, f"Field '{name}' is an empty list. Send at least one prompt.")
-    if ids:
-        return [ids]
-    return [_prompt(one, f"{name}[{place}]") for place, one in enumerate(prompt) if not isinstance(one, int)]
+    if not any(isinstance(one, int) for one in prompt):
+        return [_prompt(one, f"{name}[{place}]") for place, one in enumerate(prompt) if not isinstance(one, int)]
+    mixed = tuple(one for one in prompt if isinstance(one, int | str))
+    if len(mixed) < len(prompt):
+        raise bad_request(
+            name, f"Field '{name}' mixes token ids with lists or objects. Send one prompt of ids, or a list of prompts."
+        )
+    return [mixed]
 
 
-def _prompt(prompt: str | tuple[int, ...] | PromptObject, name: str) -> str | tuple[int, ...]:
+def _prompt(prompt: str | Mixed | PromptObject, name: str) -> str | Mixed:
     if not isinstance(prompt, PromptObject):
         return prompt
     if prompt.multimodal_data not in (None, [], ()):

@@ -27,16 +27,19 @@ from livethread_server.http.openai.answers import (
     ModelList,
     ModelObject,
 )
+from livethread_server.http.openai.content import prompts_of
 from livethread_server.http.openai.errand import Errand
 from livethread_server.http.openai.errors import error_answer
 from livethread_server.http.openai.generation import wants_usage
 from livethread_server.http.openai.head import Head
 from livethread_server.http.openai.models import Models
-from livethread_server.http.openai.requests import ChatRequest, CompletionRequest, EmbeddingRequest
+from livethread_server.http.openai.requests import ChatRequest, CompletionRequest, EmbeddingRequest, GenerationRequest
+from livethread_server.http.openai.spelling import Spelling
 from livethread_server.http.openai.streaming import ErrandStream, Telling
 from livethread_server.http.operation import Header, Operation, json_answer
 from livethread_server.http.routing import nothing_else, routes
 from livethread_server.tasks.tasks import Tasks
+from livethread_server.tasks.texts import Texts
 
 PREFIX = "/openai/v1"
 TAG = "OpenAI"
@@ -56,9 +59,10 @@ def openai_routes(operations: Sequence[Operation], door: HttpDoor) -> list[BaseR
 class OpenAiDoor:
     """OpenAI's API over ``tasks``. ``version`` is this server's, which answers name as their fingerprint."""
 
-    def __init__(self, tasks: Tasks, models: Models, version: str) -> None:
+    def __init__(self, tasks: Tasks, models: Models, texts: Texts, version: str) -> None:
         self._tasks = tasks
         self._models = models
+        self._spelling = Spelling(texts)
         self._fingerprint = f"b-livethread-{version}"  # llama.cpp's begin with a "b" too
 
     def operations(self) -> list[Operation]:
@@ -88,7 +92,7 @@ class OpenAiDoor:
         """``POST /chat/completions``."""
         request: ChatRequest = call.body
         model = self._models.check(request.model)
-        asked = chat.chat_input(request, self._models.card.context)
+        asked = chat.chat_input(request, self._models.card.context) | await self._biases(request)
         errand = await self._begin(call, chat.KIND, [asked])
         head = self._head(f"chatcmpl-{errand.id}", model)
         if request.stream:
@@ -108,8 +112,9 @@ class OpenAiDoor:
         """``POST /completions``."""
         request: CompletionRequest = call.body
         model = self._models.check(request.model)
-        asked = completions.completion_inputs(request, self._models.card.context)
-        errand = await self._begin(call, completions.KIND, asked)
+        asked = completions.completion_input(request, self._models.card.context) | await self._biases(request)
+        prompts = await self._spelling.prompts(prompts_of(request.prompt, "prompt"), "prompt")
+        errand = await self._begin(call, completions.KIND, [asked | {"prompt": prompt} for prompt in prompts])
         head = self._head(f"cmpl-{errand.id}", model)
         if request.stream:
             return await _stream(call, errand, completions.CompletionStream(request, head))
@@ -119,9 +124,14 @@ class OpenAiDoor:
         """``POST /embeddings``."""
         request: EmbeddingRequest = call.body
         model = self._models.check(request.model)
-        errand = await self._begin(call, embeddings.KIND, [embeddings.embedding_input(request)])
+        texts = await self._spelling.prompts(prompts_of(request.input, "input"), "input")
+        errand = await self._begin(call, embeddings.KIND, [embeddings.embedding_input(request, texts)])
         (result,) = await _results(call, errand)
         return _answer(errand, embeddings.embedding_list(request, model, result))
+
+    async def _biases(self, request: GenerationRequest) -> dict[str, Any]:
+        biases = await self._spelling.biases(request.logit_bias)
+        return {} if biases is None else {"logit_bias": biases}
 
     async def _begin(self, call: Call, kind: str, asked: Sequence[dict[str, Any]]) -> Errand:
         errand = Errand(self._tasks, call.session.principal)

@@ -12,19 +12,14 @@ from typing import Any, cast
 
 from livethread.tasks import EmbeddingResult
 from livethread_server.http.openai.answers import EmbeddingList, EmbeddingObject, EmbeddingUsage
-from livethread_server.http.openai.content import prompts_of
 from livethread_server.http.openai.requests import EmbeddingRequest
 
 KIND = "embedding"
 
 
-def embedding_input(request: EmbeddingRequest) -> dict[str, Any]:
-    """What the task is given, not checked yet. `CommandError` as for `prompts_of`."""
-    asked = {
-        "content": prompts_of(request.input, "input"),
-        "dimensions": request.dimensions,
-        "embd_normalize": request.embd_normalize,
-    }
+def embedding_input(request: EmbeddingRequest, texts: Sequence[str | tuple[int, ...]]) -> dict[str, Any]:
+    """What the task is given, not checked yet."""
+    asked = {"content": texts, "dimensions": request.dimensions, "embd_normalize": request.embd_normalize}
     return {name: value for name, value in asked.items() if value is not None}
 
 

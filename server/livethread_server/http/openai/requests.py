@@ -29,7 +29,10 @@ class PromptObject(Struct, frozen=True):
     multimodal_data: Any = None
 
 
-Prompt = str | PromptObject | tuple[int | str | PromptObject | tuple[int, ...], ...]
+Prompt = str | PromptObject | tuple[int | str | PromptObject | tuple[int | str, ...], ...]
+"""One or several, of text or of token ids, amid which llama.cpp's server takes text."""
+Biases = dict[str, float] | tuple[tuple[int | str, float], ...]
+"""By token id, or, as llama.cpp's server takes it, by text."""
 
 
 class StreamOptions(Struct, frozen=True):
@@ -54,7 +57,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     top_p: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    logit_bias: dict[str, float] | tuple[tuple[int, float], ...] | None = None
+    logit_bias: Biases | None = None
     n_probs: int | None = None
     grammar: str | None = None
     json_schema: dict[str, Any] | None = None
@@ -130,7 +133,7 @@ class ChatRequest(GenerationRequest, frozen=True, kw_only=True):
 
 
 class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
-    """``POST /openai/v1/completions``. A list of integers is one prompt of token ids, any other list several prompts;
+    """``POST /openai/v1/completions``. A list with integers is one prompt of token ids, any other list several prompts;
     prompt i has the choices from i·n on.
     """
 
@@ -142,7 +145,7 @@ class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
 
 
 class EmbeddingRequest(Struct, frozen=True, kw_only=True):
-    """``POST /openai/v1/embeddings``. A list of integers is one text of token ids. ``embd_normalize`` is
+    """``POST /openai/v1/embeddings``. A list with integers is one text of token ids. ``embd_normalize`` is
     llama.cpp's.
     """
 

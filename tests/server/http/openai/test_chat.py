@@ -116,15 +116,6 @@ def test_llama_cpps_minus_ones_are_understood() -> None:
     assert (given.top_k, given.repeat_last_n, given.dry_penalty_last_n) == (0, 2048, 2048)
 
 
-@pytest.mark.parametrize("bias", [{"15": -100}, [[15, -100]]])
-def test_biases_are_a_map_or_pairs(bias: Any) -> None:
-    assert asked(logit_bias=bias).logit_bias == {15: -100}
-
-
-def test_biases_of_texts_are_refused() -> None:
-    assert refused(logit_bias={" the": -100}).details["field"] == "logit_bias"
-
-
 def test_logprobs_are_asked_for_with_or_without_alternatives() -> None:
     assert asked(logprobs=True).logprobs == 0
     assert asked(logprobs=True, top_logprobs=3).logprobs == 3

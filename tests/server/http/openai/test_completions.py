@@ -11,7 +11,7 @@ from livethread.errors import CommandError, ErrorCode
 from livethread.model import Alternative, Sampling, Timings, TokenLogprob, Usage
 from livethread.tasks import Choice, GenerationResult, TextCompletionInput
 from livethread_server.http.openai.answers import Completion
-from livethread_server.http.openai.completions import CompletionStream, completion, completion_inputs
+from livethread_server.http.openai.completions import CompletionStream, completion, completion_input
 from livethread_server.http.openai.head import Head
 from livethread_server.http.openai.requests import CompletionRequest
 from livethread_server.tasks.said import Said
@@ -26,10 +26,9 @@ def request(**fields: Any) -> CompletionRequest:
     return msgspec.convert({"prompt": "Once"} | fields, CompletionRequest)
 
 
-def asked(**fields: Any) -> list[TextCompletionInput]:
-    """The inputs that a request comes to."""
-    inputs = completion_inputs(request(**fields), 2048)
-    return [msgspec.convert(one, TextCompletionInput) for one in inputs]
+def asked(**fields: Any) -> TextCompletionInput:
+    """The input that a request comes to, but for its prompt."""
+    return msgspec.convert(completion_input(request(**fields), 2048), TextCompletionInput)
 
 
 def refused(**fields: Any) -> CommandError:
@@ -46,42 +45,8 @@ def result(content: str, choices: int = 1, **fields: Any) -> GenerationResult:
     return GenerationResult(tuple(made), USED, Sampling())
 
 
-@pytest.mark.parametrize(
-    ("prompt", "prompts"),
-    [
-        ("Once", ["Once"]),
-        ([1, 2], [(1, 2)]),
-        (["Once", "Twice"], ["Once", "Twice"]),
-        ([[1, 2], [3]], [(1, 2), (3,)]),
-        ([[1, 2], "Once"], [(1, 2), "Once"]),
-        ({"prompt_string": "Once"}, ["Once"]),
-        ([[1], {"content": [{"type": "text", "text": "O"}, {"type": "text", "text": "nce"}]}], [(1,), "Once"]),
-    ],
-)
-def test_each_prompt_is_a_task(prompt: Any, prompts: list[Any]) -> None:
-    assert [one.prompt for one in asked(prompt=prompt, max_tokens=3)] == prompts
-
-
-@pytest.mark.parametrize("prompt", [[1, "Once"], []])
-def test_ids_are_not_mixed_with_texts(prompt: Any) -> None:
-    assert refused(prompt=prompt).details["field"] == "prompt"
-
-
-@pytest.mark.parametrize(
-    ("prompt", "name"),
-    [
-        ([{}], "prompt[0]"),
-        ({"prompt_string": "a", "multimodal_data": ["b"]}, "prompt.multimodal_data"),
-        ({"content": [{"type": "text", "text": "a"}, {"type": "image_url"}]}, "prompt.content[1].type"),
-        ({"content": [{"type": "text"}]}, "prompt.content[0].text"),
-    ],
-)
-def test_prompts_that_are_objects_hold_text_only(prompt: Any, name: str) -> None:
-    assert refused(prompt=prompt).details["field"] == name
-
-
 def test_fields_have_their_meanings() -> None:
-    (given,) = asked(max_tokens=3, logprobs=2, suffix="end", stop="x", n=2, best_of=2)
+    given = asked(max_tokens=3, logprobs=2, suffix="end", stop="x", n=2, best_of=2)
     assert (given.max_tokens, given.logprobs, given.input_suffix, given.stop, given.n) == (3, 2, "end", ("x",), 2)
 
 

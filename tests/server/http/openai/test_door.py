@@ -190,8 +190,9 @@ async def lines_late(client: httpx.AsyncClient, body: Any, house: House) -> list
 
 
 async def test_several_prompts_are_answered_in_order(house: House) -> None:
+    body = {"prompt": ["Once", [1, 2]], "max_tokens": 3, "logit_bias": {"the": -5}}
     async with asking(house) as client:
-        asked = asyncio.create_task(client.post("/completions", json={"prompt": ["Once", [1, 2]], "max_tokens": 3}))
+        asked = asyncio.create_task(client.post("/completions", json=body))
         first = await run_of(house)
         second = await run_of(house, without=(first,))
         for run, text in ((second, " more"), (first, " upon")):
@@ -201,6 +202,7 @@ async def test_several_prompts_are_answered_in_order(house: House) -> None:
         told = (await asked).json()
     assert [(one["index"], one["text"]) for one in told["choices"]] == [(0, " upon"), (1, " more")]
     assert house.engine.submitted[second].tokens == (1, 2)
+    assert set((house.engine.submitted[second].sampling.logit_bias or {}).values()) == {-5}
     assert (told["object"], told["id"][:5]) == ("text_completion", "cmpl-")
 
 
@@ -232,9 +234,11 @@ async def test_a_prompt_that_is_refused_ends_the_others(house: House) -> None:
 async def test_texts_are_embedded(house: House) -> None:
     async with asking(house) as client:
         told = (await client.post("/embeddings", json={"input": [[3, 4], [4]], "dimensions": 3})).json()
+        mixed = await client.post("/embeddings", json={"input": [3, "a", 4]})
     assert [len(one["embedding"]) for one in told["data"]] == [3, 3]
     assert abs(sum(number * number for number in told["data"][0]["embedding"]) - 1) < 1e-6
     assert told["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+    assert (len(mixed.json()["data"]), mixed.json()["usage"]["prompt_tokens"]) == (1, 3)
 
 
 async def test_a_text_that_cannot_be_embedded_is_named(house: House) -> None:
