@@ -1,4 +1,4 @@
-"""OpenAI's own clients against a real server, as their documentation uses them, and the how-to's code."""
+"""OpenAI's own clients against a real server, as they are documented, and the code of README and the how-to."""
 
 from __future__ import annotations
 
@@ -169,7 +169,14 @@ def test_completions_go_on_with_prompts(client: OpenAI) -> None:
     assert choice.finish_reason == "length"
     assert choice.logprobs is not None
     assert "".join(choice.logprobs.tokens or ()) == choice.text
-    assert len((choice.model_extra or {})["tokens"]) == 3
+    ids = (choice.model_extra or {})["tokens"]
+    assert len(ids) == 3
+    drawn: list[int] = []
+    for chunk in client.completions.create(
+        **fixed, prompt="Once upon a", stream=True, extra_body={"return_tokens": True}
+    ):
+        drawn += (chunk.choices[0].model_extra or {}).get("tokens", [])
+    assert drawn == ids
     both = client.completions.create(**fixed, prompt=["Once upon a", "One, two,"], echo=True)
     assert both.choices[0].text == "Once upon a" + choice.text
     texts = ["", ""]
@@ -250,10 +257,12 @@ def test_the_node_client_works_as_documented(live_server: ServerProcess) -> None
     assert done.stdout.splitlines()[-1] == "all is well"
 
 
-def test_the_code_of_the_how_to_runs(live_server: ServerProcess) -> None:
-    text = (ROOT / "docs/how-to/replace-openai.md").read_text()
+def test_the_code_of_readme_and_how_to_runs(live_server: ServerProcess) -> None:
+    section = re.search(r"^## OpenAI's API$.*?^## ", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert section is not None
+    text = section[0] + (ROOT / "docs/how-to/replace-openai.md").read_text()
     blocks = re.findall(r"^```(python|sh)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert len(blocks) >= 4
+    assert len(blocks) == 7
     for language, code in blocks:
         code = code.replace("http://127.0.0.1:8000", live_server.url)
         if language == "sh" and "curl" not in code:
