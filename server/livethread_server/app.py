@@ -85,6 +85,7 @@ class App:
             _configure(settings, model, context, tiers),
             queued_runs=settings.queued_runs,
             queued_tasks=settings.queued_tasks,
+            queued_vectors=settings.queued_vectors,
             watchdog=settings.watchdog,
         )
         self._grammars = GrammarCheck(model.path)
