@@ -12,7 +12,27 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 EncodingFormat = Literal["float", "base64"]
-Prompt = str | tuple[int | str | tuple[int, ...], ...]
+
+
+class ContentPart(Struct, frozen=True):
+    """A part of a message's content. Only ``text`` parts are understood."""
+
+    type: str
+    text: str | None = None
+
+
+class PromptObject(Struct, frozen=True):
+    """llama.cpp's prompt as an object: a text, or a text in parts. ``multimodal_data`` is there to be refused."""
+
+    prompt_string: str | None = None
+    content: tuple[ContentPart, ...] | None = None
+    multimodal_data: Any = None
+
+
+Prompt = str | PromptObject | tuple[int | str | PromptObject | tuple[int | str, ...], ...]
+"""One or several, of text or of token ids, amid which llama.cpp's server takes text."""
+Biases = dict[str, float] | tuple[tuple[int | str, float], ...]
+"""By token id, or, as llama.cpp's server takes it, by text."""
 
 
 class StreamOptions(Struct, frozen=True):
@@ -37,7 +57,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     top_p: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    logit_bias: dict[str, float] | tuple[tuple[int, float], ...] | None = None
+    logit_bias: Biases | None = None
     n_probs: int | None = None
     grammar: str | None = None
     json_schema: dict[str, Any] | None = None
@@ -65,13 +85,6 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     lora: Any = None
 
 
-class ContentPart(Struct, frozen=True):
-    """A part of a message's content. Only ``text`` parts are understood."""
-
-    type: str
-    text: str | None = None
-
-
 class ChatMessage(Struct, frozen=True):
     """A turn. Role ``developer`` is ``system``."""
 
@@ -97,13 +110,17 @@ class ChatFormat(Struct, frozen=True):
 
 
 class ChatRequest(GenerationRequest, frozen=True, kw_only=True):
-    """``POST /openai/v1/chat/completions``."""
+    """``POST /openai/v1/chat/completions``. ``continue_final_message`` and ``add_generation_prompt`` are vLLM's and
+    llama.cpp's; where neither was given, a last message of the assistant's is continued.
+    """
 
     messages: Annotated[tuple[ChatMessage, ...], Meta(min_length=1, max_length=4096)]
     max_completion_tokens: int | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     response_format: ChatFormat | None = None
+    continue_final_message: bool | None = None
+    add_generation_prompt: bool | None = None
     tools: Any = None
     tool_choice: Any = None
     functions: Any = None
@@ -116,7 +133,7 @@ class ChatRequest(GenerationRequest, frozen=True, kw_only=True):
 
 
 class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
-    """``POST /openai/v1/completions``. A list of integers is one prompt of token ids, any other list several prompts;
+    """``POST /openai/v1/completions``. A list with integers is one prompt of token ids, any other list several prompts;
     prompt i has the choices from i·n on.
     """
 
@@ -128,11 +145,11 @@ class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
 
 
 class EmbeddingRequest(Struct, frozen=True, kw_only=True):
-    """``POST /openai/v1/embeddings``. A list of integers is one text of token ids. ``embd_normalize`` is
+    """``POST /openai/v1/embeddings``. A list with integers is one text of token ids. ``embd_normalize`` is
     llama.cpp's.
     """
 
-    input: str | Annotated[tuple[int | str | tuple[int, ...], ...], Meta(min_length=1, max_length=1 << 20)]
+    input: Prompt
     model: str | None = None
     encoding_format: EncodingFormat | None = None
     dimensions: int | None = None
