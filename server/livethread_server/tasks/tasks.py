@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -195,10 +196,15 @@ class Tasks:
         loop = asyncio.get_running_loop()
         live.work = work = loop.create_task(self._carry_out(live, asking.given))
         self._works.add(work)
-        work.add_done_callback(self._works.discard)
+        work.add_done_callback(partial(self._worked, live))
         loop.call_later(SETTLE_SECONDS, live.take)
         if asking.timeout_ms is not None:
             live.timer = loop.call_later(asking.timeout_ms / 1000, self.end, live, "timeout")
+
+    def _worked(self, live: LiveTask, work: asyncio.Task[None]) -> None:
+        """Nothing is done for it any more. A cancelled asyncio task holds all that its frames held, so it must go."""
+        live.work = None
+        self._works.discard(work)
 
     async def _carry_out(self, live: LiveTask, asked: Struct) -> None:
         with bound(task=live.id):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,10 @@ class Wait(Struct, frozen=True, forbid_unknown_fields=True):
     fail: str = ""
 
 
+class Load:
+    """What a task has in its hands while it is carried out."""
+
+
 class Waiting:
     """A kind that says how far it is when the test lets it, and ends when the test lets it."""
 
@@ -44,11 +50,14 @@ class Waiting:
 
     def __init__(self) -> None:
         self.go, self.cancelled = asyncio.Event(), False
+        self.loads: weakref.WeakSet[Load] = weakref.WeakSet()
 
     def refusal(self, abilities: Abilities) -> str | None:
         return None if abilities.generates else "It cannot. Serve another model."
 
     async def run(self, asked: Wait, bench: Bench) -> Wait:
+        load = Load()
+        self.loads.add(load)
         bench.report.progress("items", 1, 2)
         try:
             await self.go.wait()
@@ -172,6 +181,17 @@ async def test_its_time_ends_it(small: House, waiting: Waiting) -> None:
     assert (task.state, task.reason, task.timeout_ms) == ("cancelled", "timeout", 5)
     await asyncio.sleep(0)
     assert waiting.cancelled
+
+
+async def test_what_a_cancelled_task_worked_on_goes_while_the_task_is_kept(small: House, waiting: Waiting) -> None:
+    live = await begun(small)
+    assert len(waiting.loads) == 1
+    small.tasks.cancel(ALICE, live.id)
+    while live.work is not None:  # noqa: ASYNC110 - within a few turns of the loop
+        await asyncio.sleep(0)
+    gc.collect()
+    assert len(waiting.loads) == 0
+    assert await small.tasks.get(ALICE, live.id) is live
 
 
 async def test_what_is_wrong_before_it_is_taken_is_a_refusal_and_leaves_nothing(house: House) -> None:
