@@ -1,30 +1,19 @@
-"""The use cases of tasks as the wire has them, and who is told of a task.
+"""The use cases of tasks as the wire has them.
 
 It must never know how a task is carried out.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-
 from livethread import messages as wire
 from livethread.errors import CommandError, ErrorCode
 from livethread.model import FRAME_BYTES
 from livethread.tasks import TaskCancelOk, TaskOk
 from livethread_server.acceptance import Answer
-from livethread_server.background import begin
 from livethread_server.session import Session
+from livethread_server.task_tellings import Tellings
 from livethread_server.tasks.live_task import LiveTask
 from livethread_server.tasks.tasks import Tasks
-from livethread_server.tasks.telling import told
-
-WAITING_BYTES = 64 << 10
-"""How much may wait for a session's socket until its tasks' text is put together."""
-PAUSE = 0.05
-"""Seconds until such a socket is looked at again."""
-
-log = logging.getLogger(__name__)
 
 
 class TaskCommands:
@@ -32,9 +21,11 @@ class TaskCommands:
 
     def __init__(self, tasks: Tasks) -> None:
         self.tasks = tasks
-        self._telling: set[asyncio.Task[None]] = set()
+        self.tellings = Tellings(tasks.bounds.tasks_per_principal)
 
     async def create(self, session: Session, command: wire.TaskCreate, answer: Answer) -> None:
+        if command.stream:
+            self.tellings.check(session, command.task)
         live = await self.tasks.create(
             session.principal,
             command.kind,
@@ -44,10 +35,8 @@ class TaskCommands:
             key=command.key,
         )
         answer(TaskOk(live.shown(result=_fits(live))))
-        if command.stream and not session.ended:
-            telling = begin(self._tell(session, live), log, "telling of a task failed")
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
+        if command.stream:
+            self.tellings.begin(session, live)
 
     async def get(self, session: Session, command: wire.TaskGet, answer: Answer) -> None:
         live = await self.tasks.get(session.principal, command.task)
@@ -74,15 +63,9 @@ class TaskCommands:
         except CommandError:
             return None
 
-    async def _tell(self, session: Session, live: LiveTask) -> None:
-        """Tell the session that made it, as long as that is there; the task goes on without it."""
-        outbox = session.outbox
-        async for event in told(live, result_bytes=FRAME_BYTES):
-            while outbox.waiting_bytes > WAITING_BYTES:  # noqa: ASYNC110 - nobody says when a socket has room
-                await asyncio.sleep(PAUSE)
-            if session.ended or outbox.closed is not None:
-                return
-            outbox.offer(outbox.codec.encode(event))
+    def leave(self, session: Session) -> None:
+        """The session has ended: nobody of it is told of tasks any more."""
+        self.tellings.leave(session)
 
 
 def _fits(live: LiveTask) -> bool:

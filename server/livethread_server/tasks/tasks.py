@@ -65,7 +65,7 @@ class Tasks:
         self.abilities = abilities
         self.on_ended: Ended = _ignore
         self._bench = bench
-        self._bounds = bounds
+        self.bounds = bounds
         self._model = model
         self._book = Book()
         self._unfinished: Counter[str] = Counter()
@@ -189,8 +189,8 @@ class Tasks:
         refusal = asking.kind.refusal(self.abilities())
         if refusal is not None:
             raise CommandError(ErrorCode.UNSUPPORTED, refusal, kind=asking.kind.name, model=self._model)
-        if self._unfinished[asking.principal.id] >= self._bounds.tasks_per_principal:
-            raise _too_many(self._bounds.tasks_per_principal)
+        if self._unfinished[asking.principal.id] >= self.bounds.tasks_per_principal:
+            raise _too_many(self.bounds.tasks_per_principal)
 
     def _start(self, live: LiveTask, asking: Asking) -> None:
         loop = asyncio.get_running_loop()
@@ -224,8 +224,8 @@ class Tasks:
         if live.over:
             return
         size = len(msgspec.json.encode(result))
-        if size > self._bounds.task_result_bytes:
-            raise _too_large(size, self._bounds.task_result_bytes)
+        if size > self.bounds.task_result_bytes:
+            raise _too_large(size, self.bounds.task_result_bytes)
         live.result_bytes = size
         self._finish(live, "done", result=result)
 
@@ -248,7 +248,7 @@ class Tasks:
         reason: TaskReason | None = None,
         error: ErrorBody | None = None,
     ) -> None:
-        live.end(state, result=result, reason=reason, error=error, keep=self._bounds.task_results)
+        live.end(state, result=result, reason=reason, error=error, keep=self.bounds.task_results)
         self._settle(live)
         self._kept.add(live)
         self.on_ended(live.shown(result=False))
