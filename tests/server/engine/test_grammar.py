@@ -221,6 +221,7 @@ async def test_who_goes_away_leaves_its_trial_its_slot(check: GrammarCheck) -> N
         for _ in range(3):
             await asyncio.sleep(0)  # let it ask, where it may
         asking.cancel()
+        await asyncio.wait([asking])
         asked = max(asked, len(check._peer._waiting))
     assert 0 < asked <= AT_ONCE
     assert await _grammar(check, 'root ::= "there"') == 'root ::= "there"'
