@@ -12,7 +12,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from livethread.errors import CommandError, ErrorCode, bad_request
@@ -28,6 +27,7 @@ from livethread_server.tasks.kept import Kept
 from livethread_server.tasks.kind import Abilities, Bench
 from livethread_server.tasks.kind_list import Kinds
 from livethread_server.tasks.live_task import LiveTask
+from livethread_server.tasks.measuring import json_size
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +174,7 @@ class Tasks:
         )
         digest = asking.digest if asking.task or asking.key else ""
         live = LiveTask(task, asking.kind, self._made, digest, asking.key)
+        live.most_bytes = self.bounds.task_result_bytes
         self._book.add(live)
         self._unfinished[live.owner] += 1
         self._idle.clear()
@@ -210,7 +211,7 @@ class Tasks:
         with bound(task=live.id):
             try:
                 result = await live.kind.run(asked, self._bench(live))
-                self._succeed(live, result)
+                await self._succeed(live, result)
             except CommandError as error:
                 self._fail(live, error)
             except asyncio.CancelledError:
@@ -220,14 +221,12 @@ class Tasks:
                 log.exception("a task of kind %s failed", live.kind.name)
                 self._fail(live, _our_fault())
 
-    def _succeed(self, live: LiveTask, result: Struct) -> None:
-        if live.over:
-            return
-        size = len(msgspec.json.encode(result))
-        if size > self.bounds.task_result_bytes:
-            raise _too_large(size, self.bounds.task_result_bytes)
-        live.result_bytes = size
-        self._finish(live, "done", result=result)
+    async def _succeed(self, live: LiveTask, result: Struct) -> None:
+        size = await json_size(result)
+        live.result_grew(size)
+        if not live.over:
+            live.result_bytes = size
+            self._finish(live, "done", result=result)
 
     def _fail(self, live: LiveTask, error: CommandError) -> None:
         if live.over:
@@ -274,15 +273,6 @@ def _too_many(most: int) -> CommandError:
         ErrorCode.RATE_LIMITED,
         f"You have {most} unfinished tasks, as many as may be. Wait for one, or cancel one.",
         limit=most,
-    )
-
-
-def _too_large(size: int, most: int) -> CommandError:
-    return CommandError(
-        ErrorCode.TOO_LARGE,
-        f"The result has {size} bytes, more than the {most} that all results may have. Ask for less at once.",
-        limit_bytes=most,
-        bytes=size,
     )
 
 

@@ -5,6 +5,7 @@ It must never know how requests are read and guarded: that is `routes`.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -127,7 +128,7 @@ class OpenAiDoor:
         texts = await self._spelling.prompts(prompts_of(request.input, "input"), "input")
         errand = await self._begin(call, embeddings.KIND, [embeddings.embedding_input(request, texts)])
         (result,) = await _results(call, errand)
-        return _answer(errand, embeddings.embedding_list(request, model, result))
+        return _answer(errand, await asyncio.to_thread(embeddings.embedding_list, request, model, result))
 
     async def _biases(self, request: GenerationRequest) -> dict[str, Any]:
         biases = await self._spelling.biases(request.logit_bias)
