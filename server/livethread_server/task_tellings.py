@@ -10,7 +10,11 @@ import logging
 from contextlib import aclosing
 from functools import partial
 
+import msgspec
+
+from livethread.codec import Codec, Frame, bytes_of
 from livethread.errors import CommandError, ErrorCode
+from livethread.messages import TaskEvent, TaskUpdated
 from livethread.model import FRAME_BYTES
 from livethread_server.background import begin
 from livethread_server.session import Session
@@ -79,7 +83,15 @@ async def _tell(session: Session, live: LiveTask) -> None:
         async for event in events:
             if not await room(session):
                 return
-            outbox.offer(outbox.codec.encode(event))
+            outbox.offer(_frame(event, outbox.codec))
+
+
+def _frame(event: TaskEvent, codec: Codec) -> Frame:
+    """An event as a frame, without a result that makes it too large for one."""
+    frame = codec.encode(event)
+    if isinstance(event, TaskUpdated) and bytes_of(frame) > FRAME_BYTES:
+        return codec.encode(TaskUpdated(task=msgspec.structs.replace(event.task, result=None)))
+    return frame
 
 
 def _too_many(most: int) -> CommandError:
