@@ -90,11 +90,10 @@ def error_object(error: CommandError) -> ErrorObject:
 
 
 def _param(field: str | None) -> str | None:
-    """A task's name of a field as requests here have it: they know no ``sampling``, and embed an ``input``."""
-    if field is None:
-        return None
-    place = field.removeprefix("sampling.")
-    return "input" + place.removeprefix("content") if place.startswith("content") else place
+    """A task's name of a field as requests here have it: they embed an ``input``."""
+    if field is None or not field.startswith("content"):
+        return field
+    return "input" + field.removeprefix("content")
 
 
 def error_bytes(error: CommandError) -> bytes:

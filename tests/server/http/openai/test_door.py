@@ -307,6 +307,14 @@ async def test_any_name_will_do_where_the_operator_says_so(vocabulary: Vocabular
         (CHAT | {"max_tokens": 0}, "max_tokens"),
         (CHAT | {"response_format": {"type": "sound"}}, "response_format.type"),
         (CHAT | {"response_format": {"type": "json_object", "schema": 123}}, "response_format.schema"),
+        (
+            CHAT | {"response_format": {"type": "json_object", "schema": {"type": "nonsense"}}},
+            "response_format.schema",
+        ),
+        (
+            CHAT | {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "nonsense"}}}},
+            "response_format.json_schema.schema",
+        ),
         (CHAT | {"logit_bias": {"99999999": 1}}, "logit_bias"),
         (CHAT | {"tools": [{"type": "function"}], "tool_choice": "required"}, "tools"),
     ],
