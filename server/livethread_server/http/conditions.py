@@ -13,18 +13,34 @@ from starlette.requests import Request
 from livethread.errors import CommandError, bad_request
 from livethread_server.http.operation import Header
 
-IF_MATCH = Header("If-Match", "The ETag that was last seen: the version, on which the change insists.")
 IF_NONE_MATCH = Header("If-None-Match", "The ETag that was last seen: where nothing has changed the answer is 304.")
-IDEMPOTENCY_KEY = Header("Idempotency-Key", "The same key answers what it answered, for 24 hours.")
 PREFER = Header("Prefer", "'respond-async' answers 202 once the run is accepted (RFC 7240).")
-LAST_EVENT_ID = Header("Last-Event-ID", "The id of the last event that was read: what came behind it is told.")
 ETAG = Header("ETag", "The version of the thread.")
 LOCATION = Header("Location", "Where what was made is found.")
 
 KEY_CHARACTERS = 256
 """The longest key, as on the wire."""
+POSITION_PATTERN = r"([A-Za-z0-9_-]{1,64}):([0-9]{1,15})(?::([A-Za-z0-9_-]{1,64}):([0-9]{1,15}))?"
+"""``epoch:seq``, and ``:run:to`` behind it while a run streams."""
+TAG_PATTERN = r'"v(0|[1-9][0-9]{0,14})(?:\.[0-9]{1,16})?"'
 
-_TAG = re.compile(r'"v(0|[1-9][0-9]{0,14})(?:\.[0-9]{1,16})?"')
+IF_MATCH = Header(
+    "If-Match",
+    "The ETag that was last seen: the version, on which the change insists. '*' insists on none.",
+    {"anyOf": [{"const": "*"}, {"pattern": f"^{TAG_PATTERN}$"}]},
+)
+IDEMPOTENCY_KEY = Header(
+    "Idempotency-Key",
+    "The same key answers what it answered, for 24 hours.",
+    {"minLength": 1, "maxLength": KEY_CHARACTERS},
+)
+LAST_EVENT_ID = Header(
+    "Last-Event-ID",
+    "The id of the last event that was read: what came behind it is told.",
+    {"pattern": f"^(?:{POSITION_PATTERN})?$"},
+)
+
+_TAG = re.compile(TAG_PATTERN)
 
 
 def etag(version: int, seq: int | None = None) -> str:
@@ -35,8 +51,9 @@ def etag(version: int, seq: int | None = None) -> str:
 def expected_version(request: Request) -> int | None:
     """The version of ``If-Match``; None where any will do. `CommandError` ``bad_request`` for what is no ETag of ours,
     and for a weak one, which matches nothing (RFC 9110, 13.1.1)."""
-    given = ", ".join(request.headers.getlist("if-match")).strip()
-    if given in ("", "*"):
+    sent = request.headers.getlist("if-match")
+    given = ", ".join(sent).strip()
+    if not sent or given == "*":
         return None
     found = _TAG.fullmatch(given)
     if found is None:

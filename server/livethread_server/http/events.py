@@ -16,21 +16,20 @@ from livethread import messages as wire
 from livethread.errors import ErrorCode
 from livethread_server.http.asking import ask
 from livethread_server.http.call import Call
-from livethread_server.http.conditions import LAST_EVENT_ID
-from livethread_server.http.operation import Operation
+from livethread_server.http.conditions import LAST_EVENT_ID, POSITION_PATTERN
+from livethread_server.http.operation import Operation, StreamEvent
 from livethread_server.http.sse import event
 from livethread_server.http.telling import Telling, since_of, told
 from livethread_server.outbox import Outbox
 from livethread_server.service import Service
 
 TAG = "events"
-POSITION_CHARACTERS = 256
 
 
 class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """``since`` is the id of the last event that was read, for who cannot send ``Last-Event-ID``, which goes before."""
 
-    since: Annotated[str, Meta(max_length=POSITION_CHARACTERS)] | None = None
+    since: Annotated[str, Meta(extra_json_schema={"pattern": f"^{POSITION_PATTERN}$"})] | None = None
 
 
 class Events:
@@ -66,7 +65,8 @@ class Events:
                 handler=self.thread,
                 query=EventsQuery,
                 streams=(
-                    *(wire.SubscribeOk, wire.ThreadUpdated, wire.ThreadDeleted, wire.ThreadMutated, wire.RunQueued),
+                    *(StreamEvent("snapshot", wire.SubscribeOk), StreamEvent("resumed", wire.SubscribeOk)),
+                    *(wire.ThreadUpdated, wire.ThreadDeleted, wire.ThreadMutated, wire.RunQueued),
                     *(wire.RunStarted, wire.RunProgress, wire.RunDelta, wire.RunRecovered, wire.RunFinished),
                     *(wire.ThreadResidency, wire.PresenceChanged, wire.ThreadGone),
                 ),
@@ -81,7 +81,7 @@ class Events:
                 summary="Threads that are made, changed or gone, of all that you may read, behind a 'watching'. List "
                 "the threads once that has come, and nothing is missed.",
                 handler=self.watch,
-                streams=(wire.Empty, wire.ThreadCreated, wire.ThreadChanged, wire.ThreadGone),
+                streams=(StreamEvent("watching", wire.Empty), wire.ThreadCreated, wire.ThreadChanged, wire.ThreadGone),
             ),
         )
 

@@ -23,18 +23,27 @@ _PARAMETER = re.compile(r"\{([^}]*)\}")
 
 
 class Header(Struct, frozen=True):
-    """A header of a request or an answer."""
+    """A header of a request or an answer. ``form`` is what more its JSON Schema says than that it is text."""
 
     name: str
     description: str
+    form: Mapping[str, Any] = {}
+
+
+class StreamEvent(Struct, frozen=True):
+    """A server-sent event: its ``name``, and the type of its ``data``."""
+
+    name: str
+    data: Any
 
 
 class Operation(Struct, frozen=True, kw_only=True):
     """``path`` has its parameters in braces, as in OpenAPI and starlette; all of them are ids. ``query`` is a struct
     of plain fields that forbids unknown ones, ``body`` any type; where none is sent, that counts as ``{}``. ``ok``
     is what a success holds (None: nothing), ``status`` its status, ``media_type`` its form. ``more_statuses`` are
-    others that are no refusals: 202 holds ``accepted``, 304 nothing, the rest ``ok``. ``streams`` are the types of
-    the data of server-sent events, where it can answer with those; `problem.Problem` may always be the last.
+    others that are no refusals: 202 holds ``accepted``, 304 nothing, the rest ``ok``. ``streams`` are the
+    server-sent events that it can answer with; a type stands for the one that its tag names. An ``error`` whose data
+    are a `problem.Problem` may always be the last.
     ``headers`` are those of requests that it heeds, ``tells`` those of its answers. ``errors`` are the codes that
     it may refuse with, beside those of `usual_errors`.
     """

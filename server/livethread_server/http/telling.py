@@ -13,10 +13,11 @@ from msgspec import UNSET, Struct
 
 from livethread.errors import CloseCode, CommandError, ErrorCode, bad_request
 from livethread.messages import Since, SubscribeOk
+from livethread_server.http.conditions import POSITION_PATTERN
 from livethread_server.http.sse import event
 from livethread_server.outbox import Outbox
 
-_POSITION = re.compile(r"([^:]{1,64}):([0-9]{1,15})(?::([A-Za-z0-9_-]{1,64}):([0-9]{1,15}))?")
+_POSITION = re.compile(POSITION_PATTERN)
 
 
 class Head(Struct, frozen=True):

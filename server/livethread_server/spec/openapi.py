@@ -10,8 +10,8 @@ from http import HTTPStatus
 from typing import Any
 
 from livethread.errors import ErrorCode
-from livethread.model import Id
-from livethread_server.http.operation import Operation
+from livethread.model import Id, Sampling
+from livethread_server.http.operation import Operation, StreamEvent
 from livethread_server.http.problem import PROBLEM_JSON, STATUS, Problem
 from livethread_server.spec.schemas import Schema, Schemas
 
@@ -23,8 +23,8 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """The document, as plain JSON values. Reference: https://spec.openapis.org/oas/v3.1.1"""
     asked = [kind for operation in operations for kind in (operation.query, operation.body) if kind is not None]
     told = [kind for operation in operations for kind in (operation.ok, operation.accepted) if kind is not None]
-    events = [kind for operation in operations for kind in operation.streams]
-    schemas = Schemas(asked=[Id, *asked], told=[Problem, *told, *events])
+    events = [_named(one).data for operation in operations for one in operation.streams]
+    schemas = Schemas(asked=[Id, *asked], told=[Problem, *told, *events], closed=[Sampling])
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         described = _Described(operation, schemas).document()
@@ -85,7 +85,7 @@ class _Described:
 
     def _headers(self) -> Iterator[Schema]:
         for header in self._operation.headers:
-            schema = {"type": "string"}
+            schema = {"type": "string", **header.form}
             yield {"name": header.name, "in": "header", "description": header.description, "schema": schema}
 
     def _responses(self) -> dict[str, Any]:
@@ -108,16 +108,29 @@ class _Described:
         if held is not None and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
             content[operation.media_type] = {"schema": self._schemas.of(held)}
         if events:
-            data = {"anyOf": [self._schemas.of(kind) for kind in operation.streams]}
-            content[EVENTS] = {"schema": {"type": "string", "contentMediaType": EVENTS}, "x-event-data": data}
+            # Before OpenAPI 3.2 gives it a name of its own, the schema of a stream is that of each of its events.
+            kinds = [*map(_named, operation.streams), StreamEvent("error", Problem)]
+            content[EVENTS] = {"schema": {"oneOf": [self._event(kind) for kind in kinds]}}
         answer: Schema = {"description": HTTPStatus(status).phrase}
         if operation.tells:
             told = {"schema": {"type": "string"}}
             answer["headers"] = {header.name: {"description": header.description, **told} for header in operation.tells}
         return {**answer, "content": content} if content else answer
 
+    def _event(self, kind: StreamEvent) -> Schema:
+        """A server-sent event as its fields (WHATWG HTML, 9.2.6), all of which are text."""
+        name = {"event": {"const": kind.name}} if kind.name else {}
+        data = {"type": "string", "contentMediaType": JSON, "contentSchema": self._schemas.of(kind.data)}
+        fields = {**name, "data": data, "id": {"type": "string"}}
+        return {"type": "object", "properties": fields, "required": [*name, "data"]}
+
     def _problem(self, sentence: str) -> Schema:
         return {"description": sentence, "content": {PROBLEM_JSON: {"schema": self._schemas.of(Problem)}}}
+
+
+def _named(kind: Any) -> StreamEvent:
+    """An event of a stream; the wire's are named as their tags are."""
+    return kind if isinstance(kind, StreamEvent) else StreamEvent(kind.__struct_config__.tag or "", kind)
 
 
 def _without_null(schema: Schema) -> Schema:

@@ -21,10 +21,12 @@ class Schemas:
     """The schemas of some types: ``of`` each of them, and the ``components`` that those refer to.
 
     ``asked`` are what a client sends, ``told`` what it gets: there fields with a default are always present, unless the
-    struct leaves defaults out.
+    struct leaves defaults out. ``closed`` are structs whose unknown fields are refused, although not by msgspec.
     """
 
-    def __init__(self, *, asked: Iterable[Any], told: Iterable[Any]) -> None:
+    def __init__(
+        self, *, asked: Iterable[Any], told: Iterable[Any], closed: Iterable[type[msgspec.Struct]] = ()
+    ) -> None:
         told = list(told)
         self._types = list(dict.fromkeys([*asked, *told]))
         schemas, components = msgspec.json.schema_components(self._types, ref_template=REFERENCE)
@@ -32,6 +34,9 @@ class Schemas:
         for kind in _structs(told):
             if kind.__name__ not in asked_names:
                 components[kind.__name__]["required"] = _always_there(kind)
+        for kind in closed:
+            if kind.__name__ in components:
+                components[kind.__name__]["additionalProperties"] = False
         self._schemas: list[Schema] = [_portable(schema) for schema in schemas]
         self.components: Mapping[str, Schema] = {name: _portable(components[name]) for name in sorted(components)}
 
