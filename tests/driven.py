@@ -19,6 +19,7 @@ from livethread_server.engine.wire import (
     Stats,
     Step,
     Submit,
+    is_side,
     merged,
 )
 from livethread_server.worker.embedder import Embedder
@@ -103,6 +104,7 @@ class Driven:
     def submit(self, run: str, tokens: tuple[int, ...], thread: str = "", **fields: Any) -> None:
         tenant, shared = fields.pop("tenant", "x"), fields.pop("shared", 0)
         generated, said = fields.pop("generated", ()), fields.pop("said", 0)
+        forced = fields.pop("forced", ())
         sampling = Sampling(**({"temperature": 0.0, "max_tokens": 12} | fields))
         self.inbox.commands.append(
             Submit(
@@ -114,6 +116,8 @@ class Driven:
                 shared=shared,
                 generated=generated,
                 said=said,
+                side=is_side(thread or run),
+                forced=forced,
             )
         )
 

@@ -2,10 +2,10 @@
 
     python -m tests.fake_worker FOLDER PLAN
 
-Each run's n-th token is n, with the n-th letter as its text. ``PLAN`` is JSON: ``die`` and ``hang`` list after how
-many steps each life ends or falls silent (null: never), ``poison`` maps runs to the number of tokens with which they
-kill it, ``refuse_from`` is the first life that does not come up, ``moves`` has each run tell
-where its thread is. Which runs each life got goes to ``FOLDER``.
+Each run's n-th token is n, where it is not forced, with the n-th letter as its text. ``PLAN`` is JSON: ``die`` and
+``hang`` list after how many steps each life ends or falls silent (null: never), ``poison`` maps runs to the number of
+tokens with which they kill it, ``refuse_from`` is the first life that does not come up, ``moves`` has each run tell
+where its thread is, ``tasks`` is how many runs of tasks it takes. Which runs each life got goes to ``FOLDER``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from livethread_server.engine.wire import (
     Up,
 )
 
-SLOTS, CONTEXT = 4, 100
+SLOTS, CONTEXT, TASKS = 4, 100, 2
 LOG = "submits.jsonl"
 
 
@@ -66,6 +66,7 @@ class FakeWorker:
                 vocabulary=1000,
                 description="fake",
                 cuttable=True,
+                task_sequences=self._plan.get("tasks", TASKS),
             )
         )
         while self._hear():
@@ -87,7 +88,11 @@ class FakeWorker:
             self._note(command)
             self._runs[command.run] = command
             self._tokens[command.run] = len(command.generated)
-            moved = (Moved(command.thread, "live", len(command.tokens)),) if self._plan.get("moves") else ()
+            moved = (
+                (Moved(command.thread, "live", len(command.tokens)),)
+                if self._plan.get("moves") and not command.side
+                else ()
+            )
             started = Started(len(command.tokens), self._life, 0.0, 0.0)
             _say(Step((Output(command.run, started=started),), moved))
         elif isinstance(command, CancelRun) and command.run in self._runs:
@@ -108,9 +113,11 @@ class FakeWorker:
             number = self._tokens[run]
             if number == self._plan.get("poison", {}).get(run):
                 os.kill(os.getpid(), signal.SIGKILL)
-            _say(Step((Output(run, delta=Delta((number,), string.ascii_letters[number % 52])),)))
+            forced = self._runs[run].forced
+            token = forced[number] if forced else number
+            _say(Step((Output(run, delta=Delta((token,), string.ascii_letters[token % 52])),)))
             self._tokens[run] += 1
-            if self._tokens[run] == self._runs[run].sampling.max_tokens:
+            if self._tokens[run] == (len(forced) or self._runs[run].sampling.max_tokens):
                 self._finish(run, "length")
 
     def _give_out(self) -> None:

@@ -166,6 +166,7 @@ def settings(**fields: Any) -> Settings:
         "tasks_kept": 10_000,
         "task_result_bytes": 256 << 20,
         "tasks_per_principal": 256,
+        "openai_any_model": False,
         "store_connections": 10,
     }
     return Settings(**(plain | fields))

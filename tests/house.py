@@ -40,6 +40,8 @@ from livethread_server.engine.wire import (
 )
 from livethread_server.findings import Findings
 from livethread_server.history import HistoryBounds
+from livethread_server.http.openai.door import OpenAiDoor
+from livethread_server.http.openai.models import Card, Models
 from livethread_server.hub import Hub
 from livethread_server.lanes import Lanes
 from livethread_server.listening import Listening
@@ -85,7 +87,9 @@ READY = Ready(
 
 
 class FakeEngine:
-    """An engine that says what the test tells it to. It takes ``room`` runs at once and queues the rest."""
+    """An engine that says what the test tells it to. It takes ``room`` runs of threads, and as many of tasks, at once
+    and queues the rest.
+    """
 
     def __init__(self, room: int = 100) -> None:
         self.trouble: CommandError | None = None
@@ -106,7 +110,8 @@ class FakeEngine:
         if self.trouble is not None:
             raise self.trouble
         outputs = RunOutputs(submit.run)
-        outputs.position = max(0, len(self._outputs) + 1 - self._room)
+        kin = sum(self.submitted[run].side == submit.side for run in self._outputs)
+        outputs.position = max(0, kin + 1 - self._room)
         self.submitted[submit.run] = submit
         self._outputs[submit.run] = outputs
         return outputs
@@ -292,6 +297,9 @@ class House:
             model="smol",
             instance="i_1",
         )
+        card = Card(name="smol", created=7, size=9, vocabulary=vocabulary.size, trained_context=2048, context=2048)
+        models = Models(card, self.shop.abilities, any_name=more.get("any_model", False))
+        self.openai = OpenAiDoor(self.tasks, models, "0")
         queued = more.get("queued_runs", 8)
         self.service = Service(
             store=store,

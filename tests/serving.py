@@ -29,7 +29,8 @@ class ServerProcess:
         self.port = free_port()
         self.folder = folder
         self.log = folder / "server.log"
-        self._flags = ("--model", str(model), "--context", "2048", "--sequences", "8", "--no-repack", *flags)
+        sizes = ("--context", "2048", "--sequences", "8", "--task-sequences", "4")
+        self._flags = ("--model", str(model), *sizes, "--no-repack", *flags)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

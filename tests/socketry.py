@@ -14,6 +14,7 @@ from starlette.routing import WebSocketRoute
 from livethread_server.bounds import Bounds
 from livethread_server.http.api import api_operations, api_routes
 from livethread_server.http.door import HttpDoor
+from livethread_server.http.openai.door import openai_routes
 from livethread_server.http.site import http_routes
 from livethread_server.outbox import Outbox
 from livethread_server.sockets import protocols
@@ -60,7 +61,9 @@ async def opened(
     door = WebSocketDoor(house.service, bounds, hello_required=hello_required or house.gate.required)
     web = HttpDoor(house.service, bounds, "i_1")
     api = api_routes(api_operations(web), web)
-    app = Starlette(routes=[WebSocketRoute("/v1/ws", door.serve), *api, *http_routes(house.service, webclient)])
+    openai = openai_routes(house.openai.operations(), web)
+    routes = [WebSocketRoute("/v1/ws", door.serve), *api, *openai, *http_routes(house.service, webclient)]
+    app = Starlette(routes=routes)
     config = uvicorn.Config(
         app,
         port=0,

@@ -180,7 +180,26 @@ def test_store_hub_engine_and_prompt_never_import_one_another(room: str) -> None
 @pytest.mark.parametrize("door", ["websocket", "http"])
 def test_the_doors_know_the_service_and_no_room_behind_it(door: str) -> None:
     rooms = [f"livethread_server.{room}" for room in (*ROOMS, "worker", "app", "cli")]
-    assert not [one for one in IMPORTS.get(f"livethread_server.{door}", ()) if within(one, *rooms)]
+    for module in SERVER:
+        if within(module, f"livethread_server.{door}"):
+            assert not [one for one in IMPORTS[module] if within(one, *rooms)], module
+
+
+def test_tasks_know_no_door_and_no_thread() -> None:
+    others = ("store", "hub", "prompt", "http", "websocket", "service", "runs", "lanes", "session", "outbox")
+    for module in SERVER:
+        if within(module, "livethread_server.tasks"):
+            assert not [
+                one for one in IMPORTS[module] if within(one, *(f"livethread_server.{name}" for name in others))
+            ]
+
+
+def test_a_kind_of_task_knows_only_its_bench() -> None:
+    for module in SERVER:
+        if within(module, "livethread_server.tasks.kinds"):
+            server = [one for one in IMPORTS[module] if within(one, "livethread_server")]
+            allowed = ("livethread_server.tasks.kind", "livethread_server.tasks.kinds")
+            assert all(within(one, *allowed) for one in server), module
 
 
 def test_only_the_cli_imports_the_app() -> None:

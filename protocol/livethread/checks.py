@@ -24,6 +24,7 @@ from livethread.messages import (
     Mutate,
     Op,
     ReadDraft,
+    TaskCreate,
     ThreadCreate,
     ThreadUpdate,
 )
@@ -49,6 +50,8 @@ def check(command: Command) -> None:
     if isinstance(command, ThreadCreate):
         for index, draft in enumerate(command.messages):
             check_draft(f"messages[{index}]", draft)
+    if isinstance(command, TaskCreate):
+        check_plain("input", command.input)
     if isinstance(command, ThreadCreate | ThreadUpdate):
         _check_metadata("metadata", command.metadata)
     if isinstance(command, ThreadCreate | ThreadUpdate | Generate) and isinstance(command.sampling, Sampling):
@@ -84,7 +87,7 @@ def _check_content(name: str, content: str) -> None:
 def _check_metadata(name: str, metadata: Metadata | msgspec.UnsetType | None) -> None:
     if not metadata:
         return
-    _check_plain(name, metadata)
+    check_plain(name, metadata)
     _check_size(name, len(msgspec.json.encode(metadata)), METADATA_BYTES, "Keep less in it")
 
 
@@ -96,7 +99,7 @@ def _check_size(name: str, size: int, limit: int, remedy: str) -> None:
 
 def _check_sampling(sampling: Sampling) -> None:
     if sampling.json_schema is not None:
-        _check_plain("sampling.json_schema", sampling.json_schema)
+        check_plain("sampling.json_schema", sampling.json_schema)
         if sampling.grammar is not None:
             raise bad_request(
                 "sampling.grammar",
@@ -104,7 +107,8 @@ def _check_sampling(sampling: Sampling) -> None:
             )
 
 
-def _check_plain(name: str, value: Any) -> None:
+def check_plain(name: str, value: Any) -> None:
+    """Refuse what has no form in JSON, or nests too deep: `CommandError` ``bad_request``."""
     waiting = [(value, 1)]
     while waiting:
         item, level = waiting.pop()

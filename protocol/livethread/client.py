@@ -40,7 +40,6 @@ from livethread.messages import (
     Subscribe,
     TaskCreate,
     TaskEvent,
-    TaskUpdated,
     ThreadChanged,
     ThreadCommand,
     ThreadCreate,
@@ -55,6 +54,7 @@ from livethread.model import Run, Thread
 from livethread.session import OpenSession, open_session
 from livethread.states import ClientState
 from livethread.task_stream import TaskStream
+from livethread.task_streams import TaskStreams
 from livethread.thread_list import ThreadTable
 
 GOODBYE_SECONDS = 2.0
@@ -115,7 +115,7 @@ class Client:
         self._threads: WeakValueDictionary[str, ClientThread] = WeakValueDictionary()
         self._attached: set[ClientThread] = set()
         self._tables: set[ThreadTable] = set()
-        self._streams: dict[str, TaskStream] = {}
+        self.streams = TaskStreams()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -203,8 +203,7 @@ class Client:
         """Cancel the runs whose streams were being read, and end the connection. Safe to call again."""
         for thread in tuple(self._attached):
             thread.abandon()
-        for stream in tuple(self._streams.values()):
-            stream.abandon()
+        self.streams.abandon()
         if self._tasks and self._lifeline.connected:
             await asyncio.wait(self._tasks, timeout=GOODBYE_SECONDS)
         await self._lifeline.close()
@@ -229,14 +228,6 @@ class Client:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def follow(self, stream: TaskStream) -> None:
-        """Pass on to it what is told of its task."""
-        self._streams[stream.id] = stream
-
-    def unfollow(self, stream: TaskStream) -> None:
-        """It wants nothing any more."""
-        self._streams.pop(stream.id, None)
-
     # What the lifeline tells this client, in the order of the connection
 
     def returning(self) -> Iterable[Command]:
@@ -247,14 +238,12 @@ class Client:
             table.miss()
         for thread in tuple(self._attached):
             yield from thread.returning()
-        for stream in tuple(self._streams.values()):
-            if (command := stream.returning()) is not None:
-                yield command
+        yield from self.streams.returning()
 
     def take(self, event: Event | TaskEvent) -> None:
         """Pass an event on to those it is for."""
         if isinstance(event, TaskEvent):
-            self._take_of_task(event)
+            self.streams.take(event)
             return
         if isinstance(event, ThreadCreated | ThreadChanged | ThreadGone):
             for table in self._tables:
@@ -265,11 +254,6 @@ class Client:
             thread.take(event)
             self._note(thread)
 
-    def _take_of_task(self, event: TaskEvent) -> None:
-        task = event.task.id if isinstance(event, TaskUpdated) else getattr(event, "task", "")
-        if stream := self._streams.get(task):
-            stream.take(event)
-
     def settle(self, command: Command, outcome: Outcome) -> None:
         """Tell a thread of what was answered, before any event behind the answer."""
         if isinstance(command, ThreadCommand) and (thread := self._threads.get(command.thread)):
@@ -277,15 +261,8 @@ class Client:
                 raise ConnectionClosed(CloseCode.RATE, str(outcome))  # come back when the server has room
             thread.settle(command, outcome)
             self._note(thread)
-        if isinstance(command, TaskCreate) and isinstance(outcome, CommandError):
-            self._settle_task(command, outcome)
-
-    def _settle_task(self, command: TaskCreate, refused: CommandError) -> None:
-        stream = self._streams.get(command.task or "")
-        if stream is not None and stream.accepted:  # it was, before the session was cut
-            if refused.retryable:
-                raise ConnectionClosed(CloseCode.RATE, str(refused))
-            stream.fail(refused)
+        if isinstance(command, TaskCreate):
+            self.streams.settle(command, outcome)
 
     def lose(self, error: ConnectionClosed) -> None:
         """Nothing more comes."""
@@ -293,8 +270,7 @@ class Client:
             thread.lose(error)
         for table in self._tables:
             table.end(error)
-        for stream in self._streams.values():
-            stream.fail(error)
+        self.streams.lose(error)
         self._attached.clear()
 
     def _note(self, thread: ClientThread) -> None:

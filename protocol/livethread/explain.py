@@ -21,6 +21,7 @@ _AT = re.compile(r" - at `(key` in `)?\$\.?([^`]*)`$")
 _STEP = re.compile(r"\[[^\]]*\]|[^.\[\]]+")
 _NAMED = re.compile(r"Object (missing required|contains unknown) field `([^`]*)`")
 _KIND = re.compile(r"Expected `([^`]*)`(?:, got|$)")
+_PATTERN = re.compile(r" regex (.*)")
 _LENGTH = re.compile(r"Expected `(\w+)` of length (<=|>=) (\d+)")
 _BOUND = re.compile(r"Expected `\w+` (<=|>=|<|>) (\S+)")
 _BOUND_WORDS = {"<=": "at most", ">=": "at least", "<": "below", ">": "above"}
@@ -78,8 +79,9 @@ def _explain_named(kind: _Asked, path: str, how: str, field: str) -> CommandErro
 
 def _wanted(kind: _Asked, path: str, what: str) -> str:
     """What would be right, in words: the end of "Field … must"."""
-    if "regex" in what:
-        return "be an id, 1 to 64 letters, digits, '-' or '_'"
+    if pattern := _PATTERN.search(what):
+        known = "[A-Za-z0-9_-]{1,64}" in pattern.group(1) and ":" not in pattern.group(1)
+        return "be an id, 1 to 64 letters, digits, '-' or '_'" if known else f"match {pattern.group(1)}"
     if length := _LENGTH.match(what):
         unit, side, number = length.groups()
         return f"have {_BOUND_WORDS[side]} {number} {_ITEM_WORDS[unit]}{'s' if number != '1' else ''}"

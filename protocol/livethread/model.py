@@ -75,7 +75,7 @@ class Sampling(Struct, frozen=True, omit_defaults=True):
     dry_base: Annotated[float, Meta(ge=1, le=100)] | None = None
     dry_allowed_length: Annotated[int, Meta(ge=0, le=1 << 20)] | None = None
     dry_penalty_last_n: LastN | None = None
-    repeat_penalty: Annotated[float, Meta(ge=0.01, le=100)] | None = None
+    repeat_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
     repeat_last_n: LastN | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None

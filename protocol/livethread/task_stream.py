@@ -65,7 +65,7 @@ class TaskStream:
         """The pieces of all choices as they come."""
         if self._asked is not None:
             raise RuntimeError("A task is streamed only once. Ask the client for another one.")
-        self._client.follow(self)
+        self._client.streams.add(self)
         try:
             await self._ask()
             while not self._over or self._waiting:
@@ -78,7 +78,7 @@ class TaskStream:
                     await self._something.wait()
         finally:
             self.abandon()
-            self._client.unfollow(self)
+            self._client.streams.discard(self)
         self._raise_failure()
 
     async def result(self) -> Any:

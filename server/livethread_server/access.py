@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from livethread.errors import CommandError, ErrorCode
+from livethread_server.http.problem import refusal as problem
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -56,7 +59,7 @@ class AccessControl:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": refusal})
         else:
-            await _answer_403(refusal, send)
+            await problem(CommandError(ErrorCode.FORBIDDEN, refusal))(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> str | None:
         headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
@@ -89,10 +92,3 @@ def _with_security_headers(send: Send, policy: bytes) -> Send:
         await send(message)
 
     return sending
-
-
-async def _answer_403(sentence: str, send: Send) -> None:
-    body = sentence.encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -36,6 +36,8 @@ from livethread_server.http.api import api_operations, api_routes
 from livethread_server.http.cors import cross_origin
 from livethread_server.http.documents import document_routes
 from livethread_server.http.door import HttpDoor
+from livethread_server.http.openai.door import OpenAiDoor, openai_routes
+from livethread_server.http.openai.models import Card, Models
 from livethread_server.http.site import http_routes, metrics_operation
 from livethread_server.hub import Hub, each
 from livethread_server.lanes import Lanes
@@ -150,12 +152,15 @@ class App:
         )
         self._http = HttpDoor(service, self.bounds, instance, people)
         operations = [*api_operations(self._http), metrics_operation(service, metrics)]
+        models = Models(_card(model, vocabulary, context), shop.abilities, any_name=settings.openai_any_model)
+        openai = OpenAiDoor(self._tasks, models, version).operations()
         self._tasks.on_ended = each((metrics.saw_task, journal.write_task))
         hub.on_event = each((self._watching.heard, metrics.saw, journal.write))
         routes = [
             WebSocketRoute("/v1/ws", self._door.serve),
             *document_routes(operations, version),
             *api_routes(operations, self._http),
+            *openai_routes(openai, self._http),
             *http_routes(service, webclient_folder()),
         ]
         app = cross_origin(Starlette(routes=routes), settings.origins)
@@ -241,6 +246,18 @@ def _configure(settings: Settings, model: ModelFile, context: int, tiers: Tiers)
         idle_after=settings.idle_after,
         model_digest=tiers.model_digest,
         ingest_tokens=settings.ingest_tokens,
+    )
+
+
+def _card(model: ModelFile, vocabulary: Vocabulary, context: int) -> Card:
+    file = model.path.stat()
+    return Card(
+        name=model.name,
+        created=int(file.st_mtime),
+        size=file.st_size,
+        vocabulary=vocabulary.size,
+        trained_context=vocabulary.trained_context,
+        context=context,
     )
 
 

@@ -62,7 +62,7 @@ def prune(state_dir: options.StateDir = None, to: To = None) -> None:
 
 @cache.command()
 def verify(state_dir: options.StateDir = None) -> None:
-    """Check every file and remove damaged ones; exit code 1 where there were any. No server may be using the folder."""
+    """Check every file and remove damaged ones. Exit code 1 where there were any; no server may be using the folder."""
     with _sentences():
         good, bad = _alone(state_dir or default_state_dir(), lambda cache: cache.verify())
         typer.echo(f"{good} files are as they were written, {bad} were damaged and removed.")

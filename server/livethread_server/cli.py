@@ -53,10 +53,7 @@ cli = typer.Typer(
 )
 cli.add_typer(cache, name="cache")
 cli.add_typer(token, name="token")
-cli.command()(chat)
 cli.add_typer(models, name="models")
-cli.command()(pull)
-cli.command()(spec)
 
 
 @cli.callback()
@@ -154,6 +151,7 @@ def serve(
     tasks_kept: options.TasksKept = 10_000,
     task_result_bytes: options.TaskResultBytes = "256MiB",
     tasks_per_principal: options.TasksPerPrincipal = 256,
+    openai_any_model: options.OpenAiAnyModel = False,
     store_connections: options.StoreConnections = 10,
     log_level: options.LogLevel = "info",
     log_format: options.LogFormatName = "text",
@@ -226,12 +224,18 @@ def serve(
             tasks_kept=tasks_kept,
             task_result_bytes=byte_size("--task-result-bytes", task_result_bytes),
             tasks_per_principal=tasks_per_principal,
+            openai_any_model=openai_any_model,
             store_connections=store_connections,
         )
         _serve(settings)
     except LivethreadError as error:
         typer.echo(f"livethread: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+cli.command()(chat)
+cli.command()(pull)
+cli.command()(spec)
 
 
 def _serve(settings: Settings) -> None:

@@ -157,6 +157,8 @@ def _of_engine(told: Mapping[str, Any]) -> Iterable[Metric]:
     live = told.get("live", {})
     yield GaugeMetricFamily("livethread_live_tokens", "Tokens in KV cells.", live.get("tokens", 0))
     yield GaugeMetricFamily("livethread_running_sequences", "Sequences of runs.", live.get("running", 0))
+    tasks = told.get("tasks", {})
+    yield GaugeMetricFamily("livethread_task_sequences", "Sequences of tasks' runs.", tasks.get("running", 0))
     tiers = told.get("tiers", {})
     for figure, text in (("bytes", "Bytes of chunks."), ("budget", "Bytes that they may have."), ("chunks", "Chunks.")):
         unit = "budget_bytes" if figure == "budget" else figure

@@ -29,7 +29,9 @@ Names = Annotated[
     ),
 ]
 Which = Annotated[list[str], typer.Argument(help="A model's name as `livethread models` shows it.")]
-Verify = Annotated[bool, typer.Option("--verify", help="Read every file and compare its SHA-256; exit code 1 if not.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read every file and compare its SHA-256; exit code 1 where one is damaged.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")]
 
 
@@ -51,7 +53,7 @@ def pull(names: Names, models_dir: options.ModelsDir = None) -> None:
 def list_models(
     context: typer.Context, verify: Verify = False, as_json: AsJson = False, models_dir: options.ModelsDir = None
 ) -> None:
-    """Show the models that are here, and those of the catalogue that can be fetched."""
+    """Show the models that are here, and what the catalogue could bring."""
     if context.invoked_subcommand:
         return
     with _sentences():

@@ -237,6 +237,10 @@ TaskResultBytes = Annotated[
 TasksPerPrincipal = Annotated[
     int, _option("tasks-per-principal", min=1, max=1_000_000, help="Unfinished tasks of one principal.")
 ]
+OpenAiAnyModel = Annotated[
+    bool,
+    _option("openai-any-model/--no-openai-any-model", help="Answer requests under /openai/v1 for any name of a model."),
+]
 StoreConnections = Annotated[
     int,
     _option(

@@ -105,6 +105,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     tasks_kept: int
     task_result_bytes: int
     tasks_per_principal: int
+    openai_any_model: bool
     store_connections: int
 
     def __repr__(self) -> str:

@@ -49,6 +49,8 @@ class Vocabulary:
 
     ``size`` counts tokens, ``trained_context`` is the training length in tokens (0 where the model does not
     say), ``bos`` and ``eos`` are token ids or None, ``add_bos`` tells whether a prompt begins with ``bos``.
+    ``sep`` is what stands between two texts that are read together, None where nothing does, ``add_eos`` whether each
+    of them ends with ``eos``, ``rerank_template`` how a reranker wants ``{query}`` and ``{document}`` instead.
     ``controls`` are the texts that are control tokens where specials are parsed, ``ends`` the tokens that end a
     generation, ``infill`` those around what stands before and behind a place to fill, None where there are none.
     """
@@ -60,6 +62,9 @@ class Vocabulary:
         self.trained_context = _trained_context(model)
         self.bos = self._token_or_none(llama_cpp.llama_vocab_bos(self._vocab))
         self.eos = self._token_or_none(llama_cpp.llama_vocab_eos(self._vocab))
+        self.add_eos = self.eos is not None and bool(llama_cpp.llama_vocab_get_add_eos(self._vocab))
+        sep = self._token_or_none(llama_cpp.llama_vocab_sep(self._vocab))
+        self.sep = sep if llama_cpp.llama_vocab_get_add_sep(self._vocab) else None
         self.add_bos = self.bos is not None and bool(llama_cpp.llama_vocab_get_add_bos(self._vocab))
         attributes = [llama_cpp.llama_vocab_get_attr(self._vocab, token) for token in range(self.size)]
         self._specials = frozenset(token for token, bits in enumerate(attributes) if bits & _SPECIAL)
@@ -70,8 +75,10 @@ class Vocabulary:
             sorted({self.text([token], special=True) for token in self._specials if attributes[token] & _CONTROL})
         )
         self.template, self.template_source = _template(model, chat_template)
+        self.rerank_template = _named_template(model, b"rerank")
         # Vocabularies of the SentencePiece kind put a space before each text that follows nothing or a
         # special token. A text that goes on after another one must not get it: see `_continue`.
+        self._front, self._back = self._around()
         self._line_feed = self._tokenize(b"\n", False)
         self._adds_space = self.text(self._tokenize(b"a", False)) == " a"
 
@@ -116,6 +123,13 @@ class Vocabulary:
             tokens += self._tokenize(piece, special) if fresh else self._continue(piece, special)
         return tokens
 
+    def embed_tokens(self, text: str) -> list[int]:
+        """A text to be made a vector of, with the tokens in front of it and behind it that the model wants (llama.h:
+        llama_tokenize with add_special). Control tokens in it are parsed, as llama.cpp's own server does.
+        """
+        after = self._front[-1] if self._front else None
+        return [*self._front, *self.tokenize(text, special=True, after=after), *self._back]
+
     def text(self, tokens: Sequence[int], *, special: bool = False) -> str:
         """The joined pieces of ``tokens`` (llama.h: llama_token_to_piece); ``special`` shows control ones."""
         return b"".join(self._piece(token, special) for token in tokens).decode("utf-8", "replace")
@@ -137,13 +151,20 @@ class Vocabulary:
     def _token_or_none(self, token: int) -> int | None:
         return token if 0 <= token < self.size else None  # llama.h: LLAMA_TOKEN_NULL is -1
 
-    def _tokenize(self, data: bytes, special: bool) -> list[int]:
-        room = len(data) + 2
+    def _around(self) -> tuple[list[int], list[int]]:
+        """What llama.cpp puts in front of a text and behind it, read off one that is a word in every vocabulary."""
+        bare, whole = self._tokenize(b"a", False), self._tokenize(b"a", False, around=True)
+        places = range(len(whole) - len(bare) + 1)
+        at = next((place for place in places if whole[place : place + len(bare)] == bare), len(whole))
+        return whole[:at], whole[at + len(bare) :]
+
+    def _tokenize(self, data: bytes, special: bool, *, around: bool = False) -> list[int]:
+        room = len(data) + 4
         buffer = (llama_cpp.llama_token * room)()
-        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, room, False, special)
+        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, room, around, special)
         if count < 0:  # more tokens than bytes; the negative count is the room it needs
             buffer = (llama_cpp.llama_token * -count)()
-            count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, -count, False, special)
+            count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, -count, around, special)
         tokens: list[int] = buffer[:count]
         return tokens
 
@@ -192,6 +213,11 @@ def _template(model: Any, chat_template: str | None) -> tuple[str, TemplateSourc
         return chat_template, "option"
     own = llama_cpp.llama_model_chat_template(model, None)
     return (own.decode("utf-8", "replace"), "model") if own else (CHATML, "chatml")
+
+
+def _named_template(model: Any, name: bytes) -> str | None:
+    text = llama_cpp.llama_model_chat_template(model, name)
+    return text.decode("utf-8", "replace") if text else None
 
 
 def _trained_context(model: Any) -> int:

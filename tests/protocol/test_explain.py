@@ -21,7 +21,7 @@ SENTENCES = [
         "type",
         "There is no command of type 'sing'. Known types: hello, ping, watch, thread.create, thread.get, "
         "thread.list, thread.update, thread.delete, thread.share, thread.fork, subscribe, unsubscribe, mutate, "
-        "generate, draft, warm, evict, cancel, runs, presence.",
+        "generate, draft, warm, evict, cancel, runs, presence, task.create, task.get, task.list, task.cancel.",
     ),
     (
         {"id": 1},

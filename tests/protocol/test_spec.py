@@ -86,7 +86,7 @@ def test_what_clients_say_in_conversations_is_a_command_or_refused_as_told(steps
 @pytest.mark.parametrize("step", TOLD)
 def test_what_the_server_says_in_conversations_has_known_fields(step: Step) -> None:
     frame = step.frame
-    told: Mapping[str, type[Struct]] = SUMMARIES if "summary" in frame else EVENTS | TASK_EVENTS
+    told: Mapping[str, type[Struct]] = SUMMARIES if "summary" in frame else {**EVENTS, **TASK_EVENTS}
     kind = Reply if frame["type"] == "reply" else told[frame["type"]]
     assert set(frame) <= names(kind) | {"type", ANY}
     if "error" in frame:

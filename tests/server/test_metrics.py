@@ -122,6 +122,7 @@ def test_what_the_engine_tells_of_itself_is_there_while_it_can_be_asked(metrics:
         "tiers": tiers,
         "evictions": 6,
         "live": {"tokens": 9, "running": 1},
+        "tasks": {"running": 2},
         "steps": steps.told(),
     }
     found = samples(metrics, told)
@@ -132,6 +133,7 @@ def test_what_the_engine_tells_of_itself_is_there_while_it_can_be_asked(metrics:
     assert found["livethread_evictions_total"] == 6
     assert found["livethread_live_tokens"] == 9
     assert found["livethread_running_sequences"] == 1
+    assert found["livethread_task_sequences"] == 2
     assert found["livethread_step_seconds_bucket{le=0.05}"] == 1
     assert found["livethread_step_seconds_count"] == 1
     assert "livethread_evictions_total" not in samples(metrics, None)

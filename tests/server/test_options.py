@@ -76,6 +76,8 @@ def test_flags_come_before_variables_before_the_file(tmp_path: Path) -> None:
         ("--step-ms", "nan"),
         ("--step-ms", "4"),
         ("--queued-runs", "-1"),
+        ("--task-sequences", "-1"),
+        ("--queued-tasks", "-1"),
         ("--watchdog", "1"),
         ("--ram-cache", "much"),
         ("--disk-cache", "-1"),

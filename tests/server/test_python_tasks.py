@@ -154,10 +154,9 @@ async def test_it_fails_where_the_client_is_lost(house: House, doors: OpenHouse)
 
 def _forget(house: House) -> None:
     """Be a server that was started again."""
-    for mine in list(house.tasks._mine.values()):
-        for live in list(mine.values()):
-            house.tasks.end(live, "cancelled")
-            house.tasks._forget(live)
+    for live in house.tasks._book:
+        house.tasks.end(live, "cancelled")
+        house.tasks._book.forget(live)
     house.engine._outputs.clear()
 
 

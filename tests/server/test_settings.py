@@ -116,8 +116,7 @@ def test_a_watchdog_that_would_bite_a_healthy_engine_is_refused() -> None:
         settings(watchdog=2, step_ms=201).check()
 
 
-def test_the_password_of_a_database_is_not_shown() -> None:
-    shown = repr(settings(store="postgresql://user:s3cret@host/threads", port=1234))
-    assert "store='postgresql://***@host/threads'" in shown
-    assert "port=1234" in shown
-    assert "s3cret" not in shown
+def test_threads_and_tasks_have_as_many_sequences_as_llama_cpp_has() -> None:
+    settings(sequences=248, task_sequences=8).check()
+    with pytest.raises(SettingsError, match="--sequences 249 and --task-sequences 8 are more than 256 together"):
+        settings(sequences=249, task_sequences=8).check()

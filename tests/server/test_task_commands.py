@@ -57,9 +57,10 @@ async def test_one_that_does_not_stream_is_told_of_nothing(doors: OpenHouse) -> 
 
 async def test_waiting_for_a_task_holds_nothing_else_up(doors: OpenHouse) -> None:
     async with connected(doors.ws_url) as client:
-        await client.send("task.create", kind="chat-completion", input=CHAT, task="t")
+        create = await client.send("task.create", kind="chat-completion", input=CHAT, task="t")
         waiting = await client.send("task.get", task="t", wait_ms=60_000)
         assert (await client.ask("thread.list"))["threads"] == []
+        assert (await client.reply(create))["ok"]["task"]["id"] == "t"
         assert (await client.ask("task.list"))["tasks"][0]["id"] == "t"
         assert await client.ask("task.cancel", task="t") == {"task": "t", "state": "cancelled"}
         assert (await client.reply(waiting))["ok"]["task"]["state"] == "cancelled"

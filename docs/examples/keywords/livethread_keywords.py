@@ -59,10 +59,10 @@ class Keywords:
         question = f"Which single word says best what this text is about? Answer with the word only.\n\n{asked.content}"
         prompt = await bench.chat([ChatTurn("user", question)], go_on=False)
         answers = [await bench.tokenize(word, special=False) for word in words]
-        logprobs = await bench.score(prompt, answers)
+        logprobs, usage = await bench.score(prompt, answers)
         scored = [
             Keyword(word, math.exp(logprob / len(tokens)))
             for word, tokens, logprob in zip(words, answers, logprobs, strict=True)
         ]
         scored.sort(key=lambda keyword: -keyword.score)
-        return KeywordsResult(tuple(scored[: asked.top_n]), Usage(len(prompt), sum(map(len, answers)), 0))
+        return KeywordsResult(tuple(scored[: asked.top_n]), usage)

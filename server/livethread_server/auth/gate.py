@@ -35,15 +35,16 @@ class Gate:
         """Whether one must say who one is."""
         return self._auth is not None
 
-    async def admit(self, session: Session, token: str | None) -> None:
-        """Let a session in as who brings the token. `CommandError` ``unauthorized``; the session stays as it was."""
+    async def admit(self, session: Session, token: str | None, *, level: int = logging.INFO) -> None:
+        """Let a session in as who brings the token. `CommandError` ``unauthorized``; the session stays as it was.
+        ``level`` is that of the log's line where it goes well."""
         if self._auth is not None:
             try:
                 admission = await self._admission(token)
             except CommandError as error:
                 log.info("session %s is not let in: %s", session.id, error.message)
                 raise
-            log.info("session %s is %r", session.id, admission.principal.id)
+            log.log(level, "session %s is %r", session.id, admission.principal.id)
             self.leave(session)
             session.principal, session.admission = admission.principal, admission
         self.enter(session)

@@ -1,13 +1,14 @@
-"""Which runs the worker has and which wait for it: first come, first served, within slots and cells of each kind.
+"""Which runs the worker has and which wait for it: first come, first served, within slots and cells.
 
-A run takes a slot and the cells it may come to need, so that the worker can always admit what it gets.
-This module must never know processes or outputs.
+A run takes a slot and the cells it may come to need, so that the worker can always admit what it gets. Threads' runs
+and tasks' stand in a line each, with room of its own: neither waits for the other. This module must never know
+processes or outputs.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -16,8 +17,8 @@ from livethread_server.engine.wire import Ready, Submit
 
 
 class Room(Struct, frozen=True):
-    """What a worker has: ``slots`` for runs of threads, ``cells`` of KV for all of those, ``context`` tokens for each.
-    The runs of tasks have ``task_slots`` and a whole context in each.
+    """What a worker has: ``slots`` for threads' runs, ``cells`` of KV for all of these, ``context`` tokens for each;
+    and ``task_slots`` for tasks' runs, with a context of cells each.
     """
 
     slots: int
@@ -30,81 +31,103 @@ class Room(Struct, frozen=True):
         """The room a ready worker has."""
         return cls(ready.sequences, ready.cells, ready.context, ready.task_sequences)
 
-    def fits(self, given: Collection[Given], need: int, *, side: bool) -> bool:
-        """Whether one more run of a kind has room beside those of its kind."""
-        alike = [one.cells for one in given if one.side is side]
-        slots = self.task_slots if side else self.slots
-        cells = slots * self.context if side else self.cells
-        return len(alike) < slots and sum(alike) + need <= cells
 
+class _Line:
+    """The runs of one kind: those that wait, at most ``most``, and the cells of those that the worker has."""
 
-class Given(Struct, frozen=True):
-    """What a run that the worker has may come to need."""
+    def __init__(self, most: int, limit: str) -> None:
+        self.waiting: deque[Submit] = deque()
+        self.cells: dict[str, int] = {}
+        self.slots = 0
+        self._all_cells = 0
+        self._context = 0
+        self._most = most
+        self._limit = limit
 
-    cells: int
-    side: bool
+    def open(self, slots: int, cells: int, context: int) -> None:
+        """A worker has so much for these runs."""
+        self.slots, self._all_cells, self._context = slots, cells, context
+        self.cells.clear()
+
+    def offer(self, submit: Submit, *, fits: bool) -> None:
+        """Put a run at the end. Raises `CommandError` ``queue_full``."""
+        if (self.waiting or not fits) and len(self.waiting) >= self._most:
+            raise CommandError(
+                ErrorCode.QUEUE_FULL,
+                f"{len(self.waiting)} runs are waiting, which is the limit. Try again when one has finished.",
+                **{self._limit: self._most},
+            )
+        self.waiting.append(submit)
+
+    def fits(self, submit: Submit) -> bool:
+        """Whether there is a slot and enough cells."""
+        if len(self.cells) >= self.slots:
+            return False
+        return sum(self.cells.values()) + self._need(submit) <= self._all_cells
+
+    def give(self) -> Submit:
+        """Let the worker have the first one."""
+        submit = self.waiting.popleft()
+        self.cells[submit.run] = self._need(submit)
+        return submit
+
+    def withdraw(self, run: str) -> bool:
+        """Take a waiting run out; whether it was waiting."""
+        kept = deque(submit for submit in self.waiting if submit.run != run)
+        was_waiting = len(kept) < len(self.waiting)
+        self.waiting = kept
+        return was_waiting
+
+    def _need(self, submit: Submit) -> int:
+        most = len(submit.forced) or submit.sampling.max_tokens
+        return self._context if most is None else min(len(submit.tokens) + most, self._context)
 
 
 class Admission:
-    """The queues in front of the worker: at most ``queued_runs`` of threads wait in one, ``queued_tasks`` of tasks in
-    the other, and neither waits for the other.
-    """
+    """The lines in front of the worker; at most ``queued_runs`` of threads and ``queued_tasks`` of tasks wait."""
 
     def __init__(self, queued_runs: int, queued_tasks: int = 0) -> None:
-        self._most = {False: queued_runs, True: queued_tasks}
-        self._waiting: dict[bool, deque[Submit]] = {False: deque(), True: deque()}
-        self._given: dict[str, Given] = {}
+        self._threads = _Line(queued_runs, "queued_runs")
+        self._tasks = _Line(queued_tasks, "queued_tasks")
+        self._lines = (self._threads, self._tasks)
         self._alone: set[str] = set()
-        self._room: Room | None = None
 
     @property
     def waiting(self) -> tuple[str, ...]:
-        """The runs of threads that wait, in order."""
-        return tuple(submit.run for submit in self._waiting[False])
-
-    @property
-    def waiting_tasks(self) -> tuple[str, ...]:
-        """The runs of tasks that wait, in order."""
-        return tuple(submit.run for submit in self._waiting[True])
+        """The runs that wait, in order, threads' first."""
+        return tuple(run for _, run in self.positions())
 
     @property
     def given(self) -> bool:
         """Whether the worker has a run."""
-        return bool(self._given)
+        return any(line.cells for line in self._lines)
+
+    def positions(self) -> Iterator[tuple[int, str]]:
+        """The place of each run that waits in its line, from 1."""
+        for line in self._lines:
+            for place, submit in enumerate(line.waiting):
+                yield place + 1, submit.run
 
     def offer(self, submit: Submit) -> None:
-        """Put a run at the end. Raises `CommandError` ``queue_full``, and ``unsupported`` where there is no sequence
-        for tasks.
-        """
-        if submit.side and self._room is not None and not self._room.task_slots:
-            raise CommandError(ErrorCode.UNSUPPORTED, "This server keeps no sequences for tasks. Use threads instead.")
-        line, most = self._waiting[submit.side], self._most[submit.side]
-        must_wait = bool(line) or not self._fits(submit)
-        if must_wait and len(line) >= most:
-            raise CommandError(
-                ErrorCode.QUEUE_FULL,
-                f"{len(line)} runs{' of tasks' if submit.side else ''} are waiting, which is the limit. "
-                "Try again when one has finished.",
-                queued_runs=most,
-            )
-        line.append(submit)
+        """Put a run at the end of its line. Raises `CommandError` ``queue_full``."""
+        self._line(submit).offer(submit, fits=self._fits(submit))
 
     def take_back(self, submits: Sequence[Submit]) -> None:
         """Put runs that the worker had, and could not finish, before those that wait; they were taken, so that
         no limit holds.
         """
         for submit in reversed(submits):
-            self._waiting[submit.side].appendleft(submit)
+            self._line(submit).waiting.appendleft(submit)
 
     def open(self, room: Room) -> None:
         """A worker with this room is there, and has no runs."""
-        self._room = room
-        self._given.clear()
+        self._threads.open(room.slots, room.cells, room.context)
+        self._tasks.open(room.task_slots, room.task_slots * room.context, room.context)
 
     def close(self) -> None:
         """The worker is gone, and its runs with it; those that wait stay."""
-        self._room = None
-        self._given.clear()
+        for line in self._lines:
+            line.open(0, 0, 0)
 
     def isolate(self, run: str) -> None:
         """From now on the worker has this run only while it has no other."""
@@ -115,40 +138,30 @@ class Admission:
         self._alone.discard(run)
 
     def next(self) -> Submit | None:
-        """The next run for the worker, which now has it, threads' before tasks'; None while the first ones do not
-        fit.
-        """
-        for line in self._waiting.values():
-            if line and self._given and line[0].run in self._alone:
-                return None  # it waits until all others are over, so none may be added
-            if line and self._fits(line[0]):
-                submit = line.popleft()
-                self._given[submit.run] = Given(self._need(submit), submit.side)
-                return submit
-        return None
+        """The next run for the worker, which now has it; None while none fits that is the first of its line."""
+        line = next((line for line in self._first() if self._fits(line.waiting[0])), None)
+        return line.give() if line is not None else None
+
+    def _first(self) -> list[_Line]:
+        """The lines whose first one may go. Where that one must be alone nobody passes it, or it would wait forever."""
+        lines = [line for line in self._lines if line.waiting]
+        return [line for line in lines if line.waiting[0].run in self._alone] or lines
 
     def withdraw(self, run: str) -> bool:
         """Take a waiting run out; whether it was waiting."""
-        for line in self._waiting.values():
-            for submit in line:
-                if submit.run == run:
-                    line.remove(submit)
-                    return True
-        return False
+        return any(line.withdraw(run) for line in self._lines)
 
     def release(self, run: str) -> None:
         """The run is over."""
-        self._given.pop(run, None)
+        for line in self._lines:
+            line.cells.pop(run, None)
         self._alone.discard(run)
 
-    def _fits(self, submit: Submit) -> bool:
-        if self._room is None:
-            return False
-        if self._given and (submit.run in self._alone or not self._alone.isdisjoint(self._given)):
-            return False
-        return self._room.fits(self._given.values(), self._need(submit), side=submit.side)
+    def _line(self, submit: Submit) -> _Line:
+        return self._tasks if submit.side else self._threads
 
-    def _need(self, submit: Submit) -> int:
-        context = self._room.context if self._room else 0
-        most = submit.sampling.max_tokens
-        return context if most is None else min(len(submit.tokens) + most, context)
+    def _fits(self, submit: Submit) -> bool:
+        given = self._threads.cells.keys() | self._tasks.cells.keys()
+        if given and (submit.run in self._alone or not self._alone.isdisjoint(given)):
+            return False
+        return self._line(submit).fits(submit)

@@ -62,7 +62,7 @@ class Engine:
         configure: Configure,
         *,
         queued_runs: int,
-        queued_tasks: int = 0,
+        queued_tasks: int = 256,
         queued_vectors: int = 8192,
         watchdog: float = 60.0,
         command: tuple[str, ...] = COMMAND,
@@ -136,6 +136,11 @@ class Engine:
             raise CommandError(
                 ErrorCode.UNSUPPORTED,
                 f"The model {self._model} turns texts into vectors and cannot generate. Serve one that can.",
+            )
+        if submit.side and self.ready and not self.ready.task_sequences:
+            raise CommandError(
+                ErrorCode.UNSUPPORTED,
+                "Tasks that generate are switched off here. Start the server with --task-sequences 1 or more.",
             )
         self._admission.offer(submit)
         run = self._runs[submit.run] = Ongoing(submit)
@@ -215,9 +220,8 @@ class Engine:
         while self.ready and (submit := self._admission.next()):
             self._runs[submit.run].wait(0)
             self._supervisor.send(submit)
-        for line in (self._admission.waiting, self._admission.waiting_tasks):
-            for position, run in enumerate(line):
-                self._runs[run].wait(position + 1)
+        for position, run in self._admission.positions():
+            self._runs[run].wait(position)
 
     # What the process says
 
@@ -269,7 +273,7 @@ class Engine:
         self._admission.close()
         self._questions.close()
         self._embeddings.died(sentence)
-        waiting = {*self._admission.waiting, *self._admission.waiting_tasks}
+        waiting = set(self._admission.waiting)
         lost = [run for run in self._runs if run not in waiting]
         self._admission.take_back([self._runs[run].rest() for run in lost if self._outlives(run, sentence)])
         self._pump()

@@ -26,6 +26,11 @@ SIDE = "~"
 """What the ``thread`` of a task's run begins with, which no thread's id does: nobody is told where its KV is."""
 
 
+def is_side(thread: str) -> bool:
+    """Whether it is a task and no thread."""
+    return thread.startswith(SIDE)
+
+
 class Configure(Struct, frozen=True, kw_only=True, tag="configure"):
     """How to load the model. ``context`` is tokens per sequence; ``sequences`` run at once at most.
 

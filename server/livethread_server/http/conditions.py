@@ -7,40 +7,35 @@ but not its version. It must never know what an operation does.
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
+from msgspec import Meta
 from starlette.requests import Request
 
-from livethread.errors import CommandError, bad_request
+from livethread.errors import bad_request
 from livethread_server.http.operation import Header
 
+TAG_PATTERN = r'^("v(0|[1-9][0-9]{0,14})([.][0-9]{1,16})?"|[*])$'
+KEY_PATTERN = r"^[!-~]{1,256}$"
+"""As long as on the wire; of what any header may hold (RFC 9110, 5.5)."""
+
+IF_MATCH = Header(
+    "If-Match",
+    "The ETag that was last seen: the version, on which the change insists. '*' is any.",
+    Annotated[str, Meta(pattern=TAG_PATTERN)],
+)
 IF_NONE_MATCH = Header("If-None-Match", "The ETag that was last seen: where nothing has changed the answer is 304.")
+IDEMPOTENCY_KEY = Header(
+    "Idempotency-Key",
+    "The same key answers what it answered, for 24 hours.",
+    Annotated[str, Meta(pattern=KEY_PATTERN)],
+)
 PREFER = Header("Prefer", "'respond-async' answers 202 once the run is accepted (RFC 7240).")
 ETAG = Header("ETag", "The version of the thread.")
 LOCATION = Header("Location", "Where what was made is found.")
 
-KEY_CHARACTERS = 256
-"""The longest key, as on the wire."""
-POSITION_PATTERN = r"([A-Za-z0-9_-]{1,64}):([0-9]{1,15})(?::([A-Za-z0-9_-]{1,64}):([0-9]{1,15}))?"
-"""``epoch:seq``, and ``:run:to`` behind it while a run streams."""
-TAG_PATTERN = r'"v(0|[1-9][0-9]{0,14})(?:\.[0-9]{1,16})?"'
 
-IF_MATCH = Header(
-    "If-Match",
-    "The ETag that was last seen: the version, on which the change insists. '*' insists on none.",
-    {"anyOf": [{"const": "*"}, {"pattern": f"^{TAG_PATTERN}$"}]},
-)
-IDEMPOTENCY_KEY = Header(
-    "Idempotency-Key",
-    "The same key answers what it answered, for 24 hours.",
-    {"minLength": 1, "maxLength": KEY_CHARACTERS},
-)
-LAST_EVENT_ID = Header(
-    "Last-Event-ID",
-    "The id of the last event that was read: what came behind it is told.",
-    {"pattern": f"^(?:{POSITION_PATTERN})?$"},
-)
-
-_TAG = re.compile(TAG_PATTERN)
+_TAG, _KEY = re.compile(TAG_PATTERN), re.compile(KEY_PATTERN)
 
 
 def etag(version: int, seq: int | None = None) -> str:
@@ -51,20 +46,19 @@ def etag(version: int, seq: int | None = None) -> str:
 def expected_version(request: Request) -> int | None:
     """The version of ``If-Match``; None where any will do. `CommandError` ``bad_request`` for what is no ETag of ours,
     and for a weak one, which matches nothing (RFC 9110, 13.1.1)."""
-    sent = request.headers.getlist("if-match")
-    given = ", ".join(sent).strip()
-    if not sent or given == "*":
+    given = request.headers.getlist("if-match")
+    if not given:
         return None
-    found = _TAG.fullmatch(given)
+    found = _TAG.search(", ".join(given).strip())
     if found is None:
         raise bad_request("If-Match", "If-Match must be one ETag that this API gave out, such as \"v12\", or '*'.")
-    return int(found.group(1))
+    return None if found.group(2) is None else int(found.group(2))
 
 
 def is_known(request: Request, tag: str) -> bool:
     """Whether ``If-None-Match`` names this ETag (RFC 9110, 13.1.2)."""
-    given = ",".join(request.headers.getlist("if-none-match"))
-    return tag in (one.strip().removeprefix("W/") for one in given.split(","))
+    given = [one.strip() for one in ",".join(request.headers.getlist("if-none-match")).split(",")]
+    return given == ["*"] or tag in (one.removeprefix("W/") for one in given)
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -72,8 +66,8 @@ def idempotency_key(request: Request) -> str | None:
     given = request.headers.getlist("idempotency-key")
     if not given:
         return None
-    if len(given) > 1 or not 1 <= len(given[0]) <= KEY_CHARACTERS:
-        raise _bad_key()
+    if len(given) > 1 or not _KEY.search(given[0]):
+        raise bad_request("Idempotency-Key", "Send one Idempotency-Key of 1 to 256 visible ASCII characters.")
     return given[0]
 
 
@@ -87,7 +81,3 @@ def accepts_events(request: Request) -> bool:
     """Whether server-sent events are asked for."""
     given = ",".join(request.headers.getlist("accept")).lower()
     return any(one.partition(";")[0].strip() == "text/event-stream" for one in given.split(","))
-
-
-def _bad_key() -> CommandError:
-    return bad_request("Idempotency-Key", f"Send one Idempotency-Key of 1 to {KEY_CHARACTERS} characters.")

@@ -5,6 +5,8 @@ Every request is a session of its own, let in by its token. It must never know w
 
 from __future__ import annotations
 
+import logging
+
 from starlette.requests import Request
 
 from livethread.codec import JsonCodec
@@ -25,6 +27,7 @@ class HttpDoor:
         self.instance = instance
         self._codec = JsonCodec()
         self._open: set[Session] = set()
+        self._closed: tuple[CloseCode, str] | None = None
         self._staying = Headcount(bounds.sessions_per_principal) if headcount is None else headcount
 
     @property
@@ -35,6 +38,8 @@ class HttpDoor:
     def enter(self) -> Session:
         """A request came in. Call `leave` once it is answered."""
         session = Session(Outbox(self._codec, self.bounds.outbox_bytes))
+        if self._closed is not None:
+            session.outbox.close(*self._closed)
         self._open.add(session)
         return session
 
@@ -42,7 +47,7 @@ class HttpDoor:
         """The session is whose token the request brings, ``Authorization: Bearer`` (RFC 6750, 2.1), where the server
         wants one. `CommandError` ``unauthorized``."""
         if self.service.gate.required:
-            await self.service.gate.admit(session, _bearer(request))
+            await self.service.gate.admit(session, _bearer(request), level=logging.DEBUG)
 
     def stay(self, session: Session) -> None:
         """The request takes its time, so it counts as open. `CommandError` ``rate_limited`` where too much is."""
@@ -60,7 +65,8 @@ class HttpDoor:
         self.service.leave(session)
 
     def close_all(self, code: CloseCode, reason: str) -> None:
-        """Whoever is being told of events is told no more."""
+        """Whoever is being told of events is told no more, nor is who comes later."""
+        self._closed = (code, reason)
         for session in self._open:
             session.outbox.close(code, reason)
 

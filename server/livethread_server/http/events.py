@@ -6,20 +6,18 @@ It must never know what the events mean.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 from starlette.responses import Response
 
 from livethread import messages as wire
 from livethread.errors import ErrorCode
 from livethread_server.http.asking import ask
 from livethread_server.http.call import Call
-from livethread_server.http.conditions import LAST_EVENT_ID, POSITION_PATTERN
 from livethread_server.http.operation import Operation, StreamEvent
 from livethread_server.http.sse import event
-from livethread_server.http.telling import Telling, since_of, told
+from livethread_server.http.telling import LAST_EVENT_ID, Position, Telling, since_of, told
 from livethread_server.outbox import Outbox
 from livethread_server.service import Service
 
@@ -29,7 +27,7 @@ TAG = "events"
 class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """``since`` is the id of the last event that was read, for who cannot send ``Last-Event-ID``, which goes before."""
 
-    since: Annotated[str, Meta(extra_json_schema={"pattern": f"^{POSITION_PATTERN}$"})] | None = None
+    since: Position | None = None
 
 
 class Events:
@@ -41,7 +39,7 @@ class Events:
     async def thread(self, call: Call) -> Response:
         """What happens to a thread, behind what the client lacks of it."""
         # A browser that comes back by itself brings the header, and the query that it began with.
-        position = call.request.headers.get("last-event-id") or call.query.since
+        position = call.request.headers.get("last-event-id", call.query.since)
         since = None if position is None else since_of(position)
         call.stay()
         command = wire.Subscribe(id=0, thread=call.path["thread"], since=since)

@@ -54,8 +54,8 @@ class RunDone(Struct, frozen=True, kw_only=True):
 
 
 class OneRun:
-    """A run that a session began, or that the same request began before. ``snapshot`` is there where it streamed
-    already: its text up to the first event."""
+    """A run that a session began or joined. ``snapshot`` is there where it streamed already: its text up to the first
+    event."""
 
     def __init__(self, service: Service, session: Session, heard: SubscribeOk, accepted: GenerateOk) -> None:
         self._service = service
@@ -73,6 +73,15 @@ class OneRun:
         one = cls(service, session, heard, await ask(service, session, command))
         if command.key is not None or command.run is not None:
             await one._look_back()
+        return one
+
+    @classmethod
+    async def join(cls, service: Service, session: Session, run: Run) -> OneRun:
+        """Subscribe to the thread of a run that somebody began. `CommandError` where that is refused."""
+        heard = await ask(service, session, Subscribe(id=0, thread=run.thread))
+        accepted = GenerateOk(run.id, run.message, (), heard.version, run.position)
+        one = cls(service, session, heard, accepted)
+        await one._look_back()
         return one
 
     async def frames(self) -> AsyncGenerator[tuple[str, Head], None]:

@@ -23,11 +23,11 @@ _PARAMETER = re.compile(r"\{([^}]*)\}")
 
 
 class Header(Struct, frozen=True):
-    """A header of a request or an answer. ``form`` is what more its JSON Schema says than that it is text."""
+    """A header of a request or an answer. ``type`` is what its text must be."""
 
     name: str
     description: str
-    form: Mapping[str, Any] = {}
+    type: Any = str
 
 
 class StreamEvent(Struct, frozen=True):
@@ -45,7 +45,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     server-sent events that it can answer with; a type stands for the one that its tag names. An ``error`` whose data
     are a `problem.Problem` may always be the last.
     ``headers`` are those of requests that it heeds, ``tells`` those of its answers. ``errors`` are the codes that
-    it may refuse with, beside those of `usual_errors`.
+    it may refuse with, beside those of `usual_errors`. Where it is ``free`` the path's parameters are no ids but any
+    text, and the last one may have slashes.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     tells: Sequence[Header] = ()
     errors: Sequence[ErrorCode] = ()
     guarded: bool = True
+    free: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
-from livethread.errors import CommandError, ErrorCode
+from livethread.errors import CommandError, ErrorCode, bad_request
 from livethread_server.http.call import Call
 from livethread_server.http.connection import connection_of
 from livethread_server.http.door import HttpDoor
@@ -36,7 +36,10 @@ def routes(operations: Iterable[Operation], door: HttpDoor, refuse: Refuse = ref
     shapes: dict[str, list[Operation]] = {}
     for operation in operations:
         shapes.setdefault(operation.shape, []).append(operation)
-    return [Route(_numbered(shape), Resource(found, door, refuse)) for shape, found in shapes.items()]
+    return [
+        Route(_numbered(shape, free=any(one.free for one in found)), Resource(found, door, refuse))
+        for shape, found in shapes.items()
+    ]
 
 
 def nothing_else(prefix: str, door: HttpDoor, refuse: Refuse = refusal) -> BaseRoute:
@@ -76,7 +79,7 @@ class Resource:
         except CommandError as error:
             return self._refuse(error)
         except Exception:
-            log.exception("%s %s failed", request.method, request.url.path)
+            log.exception("%s %r failed", request.method, request.url.path)
             return self._refuse(internal())
 
     def _find(self, request: Request) -> _Endpoint:
@@ -104,6 +107,10 @@ class _Endpoint:
         self.operation = operation
         self._names = operation.parameters
         self._query = QueryReader(operation.query)
+        # Not to heed a condition would be to do what was asked not to be done.
+        self._ignores_version = operation.method != "GET" and not any(
+            one.name == "If-Match" for one in operation.headers
+        )
         self._door = door
 
     async def carry_out(self, session: Session, request: Request) -> Response:
@@ -112,13 +119,16 @@ class _Endpoint:
         connection = connection_of(request.scope)
         if not connection.take():
             raise _too_fast(bounds.message_rate)
+        if self._ignores_version and "if-match" in request.headers:
+            raise bad_request("If-Match", "This request cannot insist on a version. Leave If-Match out.")
         if operation.guarded:
             await self._door.let_in(session, request)
+        values = tuple(request.path_params[f"p{index}"] for index in range(len(self._names)))
         call = Call(
             request=request,
             session=session,
             connection=connection,
-            path=path_ids(self._names, tuple(request.path_params[f"p{index}"] for index in range(len(self._names)))),
+            path=dict(zip(self._names, values, strict=True)) if operation.free else path_ids(self._names, values),
             query=self._query.read(request.scope["query_string"]),
             body=None if operation.body is None else await read_body(request, operation.body, bounds.body_bytes),
             beat=bounds.ping_seconds,
@@ -127,10 +137,12 @@ class _Endpoint:
         return await operation.handler(call)
 
 
-def _numbered(shape: str) -> str:
-    """A shape as starlette writes paths: its parameters are ``p0``, ``p1`` and so on."""
+def _numbered(shape: str, *, free: bool) -> str:
+    """A shape as starlette writes paths: its parameters are ``p0``, ``p1`` and so on. At the end of a ``free`` one
+    stands any path."""
     numbers = count()
-    return "".join(part if part != "{}" else f"{{p{next(numbers)}}}" for part in _parts(shape))
+    path = "".join(part if part != "{}" else f"{{p{next(numbers)}}}" for part in _parts(shape))
+    return path[:-1] + ":path}" if free and path.endswith("}") else path
 
 
 def _parts(shape: str) -> Iterable[str]:

@@ -5,10 +5,13 @@ It must never know what the commands do.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Meta, Struct
 from starlette.responses import Response
 
 from livethread import messages as wire
@@ -46,6 +49,12 @@ NewRun = part_of(
     messages=(tuple[wire.Draft, ...], ()),
     stream=(bool | None, None),
 )
+
+
+class RunQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to wait for the run's end."""
+
+    wait_ms: Annotated[int, Meta(ge=0, le=600_000)] = 0
 
 
 class RunFound(Struct, frozen=True):
@@ -91,8 +100,18 @@ class Runs:
     async def get(self, call: Call) -> Response:
         """One run, and what it wrote."""
         run = await self._service.lookups.run(call.session, call.path["run"])
+        if call.query.wait_ms and run.state != "finished":
+            await self._await_end(call, run)
+            run = await self._service.lookups.run(call.session, run.id)
         message, _ = await self._service.lookups.message(call.session, run.thread, run.message)
         return json_answer(RunFound(run, message))
+
+    async def _await_end(self, call: Call, run: Run) -> None:
+        call.stay()
+        one = await OneRun.join(self._service, call.session, run)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(call.query.wait_ms / 1000):
+                await call.patiently(one.done())
 
     async def cancel(self, call: Call) -> Response:
         """End one soon."""
@@ -150,10 +169,11 @@ class Runs:
                 method="GET",
                 path="/v1/runs/{run}",
                 tag=TAG,
-                summary="A run as it is now, and the message that it writes.",
+                summary="A run as it is now, or once it has ended, and the message that it writes.",
                 handler=self.get,
+                query=RunQuery,
                 ok=RunFound,
-                errors=(ErrorCode.NOT_FOUND,),
+                errors=(ErrorCode.NOT_FOUND, ErrorCode.MODEL_UNAVAILABLE),
             ),
             self._cancelling("delete_run", "DELETE", "/v1/runs/{run}"),
             self._cancelling("cancel_run", "POST", "/v1/runs/{run}/cancel"),
@@ -190,8 +210,9 @@ async def _told(run: OneRun) -> AsyncGenerator[bytes, None]:
     yield event(msgspec.json.encode(run.accepted), "accepted", run.telling.position)
     if run.snapshot is not UNSET:
         yield event(msgspec.json.encode(run.snapshot), "run.snapshot")
-    async for frame, head in run.frames():
-        yield run.telling.part(frame, head)
+    async with aclosing(run.frames()) as frames:
+        async for frame, head in frames:
+            yield run.telling.part(frame, head)
 
 
 def _location(run: str) -> str:

@@ -31,7 +31,7 @@ from livethread_server.tasks.telling import told
 TAG = "tasks"
 PREFER = Header("Prefer", "'respond-async' answers 202 once the task is taken (RFC 7240).")
 KEY = Header(
-    "Idempotency-Key", "The same key is the same task, as long as that can be asked for.", IDEMPOTENCY_KEY.form
+    "Idempotency-Key", "The same key is the same task, as long as that can be asked for.", IDEMPOTENCY_KEY.type
 )
 Milliseconds = Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
 REFUSALS = (
@@ -136,6 +136,7 @@ def task_operations(tasks: Tasks) -> list[Operation]:
 
 
 def _create(kind: TaskKind, door: _TaskDoor) -> Operation:
+    whole = _with_result(kind)
     return Operation(
         id=f"create_{kind.name.replace('-', '_')}",
         method="POST",
@@ -145,14 +146,21 @@ def _create(kind: TaskKind, door: _TaskDoor) -> Operation:
         handler=partial(door.create, kind),
         query=CreateQuery,
         body=kind.Input,
-        ok=Task,
+        ok=whole,
         more_statuses=(202,),
-        accepted=Task,
+        accepted=whole,
         streams=(TaskUpdated, TaskDelta),
         headers=(PREFER, ACCEPT, KEY),
         tells=(LOCATION, APPLIED),
         errors=REFUSALS,
     )
+
+
+def _with_result(kind: TaskKind) -> type[Struct]:
+    """What a task of this kind is, for those who read descriptions."""
+    name = "".join(part.capitalize() for part in kind.name.split("-")) + "Task"
+    result: Any = kind.Result | None
+    return msgspec.defstruct(name, [("result", result, None)], bases=(Task,), frozen=True, kw_only=True)
 
 
 class _TaskDoor:

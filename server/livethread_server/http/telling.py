@@ -7,15 +7,23 @@ events are written to a connection.
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Meta, Struct
 
 from livethread.errors import CloseCode, CommandError, ErrorCode, bad_request
 from livethread.messages import Since, SubscribeOk
-from livethread_server.http.conditions import POSITION_PATTERN
+from livethread_server.http.operation import Header
 from livethread_server.http.sse import event
 from livethread_server.outbox import Outbox
+
+POSITION_PATTERN = r"^([A-Za-z0-9_-]{1,64}):([0-9]{1,15})(:([A-Za-z0-9_-]{1,64}):([0-9]{1,15}))?$"
+Position = Annotated[str, Meta(pattern=POSITION_PATTERN)]
+
+LAST_EVENT_ID = Header(
+    "Last-Event-ID", "The id of the last event that was read: what came behind it is told.", Position
+)
 
 _POSITION = re.compile(POSITION_PATTERN)
 
@@ -34,10 +42,10 @@ _HEAD = msgspec.json.Decoder(Head)
 
 def since_of(text: str) -> Since:
     """The wire's ``since`` of a position. `CommandError` ``bad_request``."""
-    found = _POSITION.fullmatch(text)
+    found = _POSITION.search(text)
     if found is None:
         raise bad_request("Last-Event-ID", "The position is no id of an event of this API. Leave it out to begin anew.")
-    epoch, seq, run, to = found.groups()
+    epoch, seq, _, run, to = found.groups()
     return Since(epoch=epoch, seq=int(seq), run=run, to=int(to or 0))
 
 

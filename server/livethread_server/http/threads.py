@@ -86,10 +86,7 @@ class Threads:
                 status=201,
                 more_statuses=(200,),
                 tells=(ETAG, LOCATION),
-                errors=(
-                    *(ErrorCode.EXISTS, ErrorCode.NOT_FOUND, ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED),
-                    *(ErrorCode.MODEL_UNAVAILABLE,),
-                ),
+                errors=(ErrorCode.EXISTS, ErrorCode.NOT_FOUND),
             ),
             Operation(
                 id="list_threads",
@@ -126,10 +123,7 @@ class Threads:
                 ok=wire.VersionOk,
                 headers=(IF_MATCH,),
                 tells=(ETAG,),
-                errors=(
-                    *(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN, ErrorCode.VERSION_CONFLICT, ErrorCode.TOO_LARGE),
-                    *(ErrorCode.UNSUPPORTED,),
-                ),
+                errors=(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN, ErrorCode.VERSION_CONFLICT),
             ),
             Operation(
                 id="delete_thread",

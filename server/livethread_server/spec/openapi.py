@@ -24,7 +24,8 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     asked = [kind for operation in operations for kind in (operation.query, operation.body) if kind is not None]
     told = [kind for operation in operations for kind in (operation.ok, operation.accepted) if kind is not None]
     events = [_named(one).data for operation in operations for one in operation.streams]
-    schemas = Schemas(asked=[Id, *asked], told=[Problem, *told, *events], closed=[Sampling])
+    heeded = [header.type for operation in operations for header in operation.headers]
+    schemas = Schemas(asked=[Id, *asked, *heeded], told=[Problem, *told, *events], closed=[Sampling])
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         described = _Described(operation, schemas).document()
@@ -67,8 +68,10 @@ class _Described:
         }
         if operation.body is not None:
             content = {JSON: {"schema": self._schemas.of(operation.body)}}
-            required = bool(self._schemas.whole(operation.body).get("required"))
-            described["requestBody"] = {"required": required, "content": content}
+            # Where no field must be there, no body need be.
+            whole = self._schemas.whole(operation.body)
+            needed = bool(whole.get("required")) or "properties" not in whole
+            described["requestBody"] = {"required": needed, "content": content}
         return described if operation.guarded else {**described, "security": []}
 
     def _path(self) -> Iterator[Schema]:
@@ -85,7 +88,7 @@ class _Described:
 
     def _headers(self) -> Iterator[Schema]:
         for header in self._operation.headers:
-            schema = {"type": "string", **header.form}
+            schema = self._schemas.of(header.type)
             yield {"name": header.name, "in": "header", "description": header.description, "schema": schema}
 
     def _responses(self) -> dict[str, Any]:

@@ -82,7 +82,9 @@ class ModelBench:
         finally:
             runs.end()
 
-    async def score(self, prompt: tuple[int, ...], continuations: Sequence[tuple[int, ...]]) -> Sequence[float]:
+    async def score(
+        self, prompt: tuple[int, ...], continuations: Sequence[tuple[int, ...]]
+    ) -> tuple[Sequence[float], Usage]:
         longest = max(map(len, continuations), default=0)
         self._texts.check_prompt(prompt, longest)
         runs = TaskRuns(self._engine, self._task.owner)
@@ -103,7 +105,7 @@ class ModelBench:
                 tokens += len(texts[index])
                 self._task.used(Usage(tokens, 0, 0))
                 self._task.progress("items", done, len(texts))
-                yield Vector(index, tuple(map(tuple, rows.tolist())))
+                yield Vector(index, rows)
 
     async def embed_tokens(self, text: str) -> tuple[int, ...]:
         return await self._texts.embedded(text)

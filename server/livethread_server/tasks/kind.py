@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
 from livethread.model import Sampling, TokenLogprob, Usage
@@ -30,10 +32,10 @@ class Abilities(Struct, frozen=True, kw_only=True):
 
 
 class Vector(Struct, frozen=True):
-    """The ``index``-th text's vector, or the vectors of its tokens; not normalised."""
+    """The ``index``-th text's vector, or the vectors of its tokens: (vectors, dimensions); not normalised."""
 
     index: int
-    rows: tuple[tuple[float, ...], ...]
+    rows: npt.NDArray[np.float32]
 
 
 class Report(Protocol):
@@ -86,7 +88,9 @@ class Bench(Protocol):
         """Continue a prompt, ``choices`` times, as the engine takes ``sampling``; choice i is drawn with seed + i. Text
         is reported as it comes. Choices have their tokens."""
 
-    async def score(self, prompt: tuple[int, ...], continuations: Sequence[tuple[int, ...]]) -> Sequence[float]:
+    async def score(
+        self, prompt: tuple[int, ...], continuations: Sequence[tuple[int, ...]]
+    ) -> tuple[Sequence[float], Usage]:
         """The log-likelihood of each continuation behind the prompt, which is read once."""
 
     def embed(self, texts: Sequence[tuple[int, ...]], pooling: Pooling | None = None) -> AsyncGenerator[Vector, None]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from livethread.checks import check_plain
 from livethread.errors import LivethreadError, bad_request
 from livethread.explain import explain
 from livethread_server.tasks.kind import TaskKind
@@ -47,10 +48,24 @@ class Kinds:
 
 def input_of(kind: TaskKind, asked: msgspec.Struct | dict[str, object]) -> msgspec.Struct:
     """What was asked as the kind's input. `CommandError` ``bad_request`` about the field that does not fit."""
-    if isinstance(asked, kind.Input):
-        return asked
+    given = asked if isinstance(asked, kind.Input) else _converted(kind, asked)
+    for name, value in _maps("", given):
+        check_plain(name, value)
+    return given
+
+
+def _converted(kind: TaskKind, asked: msgspec.Struct | dict[str, object]) -> msgspec.Struct:
     name = f"the input of {kind.name!r}"
     try:
         return msgspec.convert(asked, kind.Input, str_keys=True)
     except msgspec.ValidationError as error:
         raise explain(name, kind.Input, asked, error) from None
+
+
+def _maps(path: str, given: msgspec.Struct) -> Iterator[tuple[str, dict[str, object]]]:
+    """The free-form maps in an input, with their names: what no type has looked into."""
+    for name, value in msgspec.structs.asdict(given).items():
+        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            yield f"{path}{name}", value
+        elif isinstance(value, msgspec.Struct):
+            yield from _maps(f"{path}{name}.", value)

@@ -31,12 +31,11 @@ class LiveTask:
     clock.
     """
 
-    def __init__(self, task: Task, kind: TaskKind, asked: Struct, number: int, digest: str) -> None:
+    def __init__(self, task: Task, kind: TaskKind, number: int, digest: str, key: str | None) -> None:
         self.kind = kind
-        self.asked = asked
         self.number = number
         self.digest = digest
-        self.key: str | None = None
+        self.key = key
         self.work: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.refused: CommandError | None = None
@@ -77,11 +76,16 @@ class LiveTask:
         """Whether it was accepted: what is wrong with it from now on is its failure, not a refusal."""
         return self._taken.is_set()
 
+    @property
+    def position(self) -> int:
+        """Runs ahead of it in the engine's queue, while it is queued."""
+        return self._position() if self._task.state == "queued" else 0
+
     def shown(self, *, result: bool = True) -> Task:
         """The task as it is now."""
         return msgspec.structs.replace(
             self._task,
-            position=self._position() if self._task.state == "queued" else 0,
+            position=self.position,
             progress=self._progress,
             usage=self._usage,
             result=self._result if result else None,

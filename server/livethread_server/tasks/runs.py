@@ -75,4 +75,4 @@ def failure(finished: Finished) -> CommandError | None:
     """Why a run failed; None where it did not."""
     if finished.reason != "error":
         return None
-    return CommandError(finished.code or ErrorCode.MODEL_UNAVAILABLE, finished.error or "The engine failed. Ask again.")
+    return CommandError(finished.code or ErrorCode.INTERNAL, finished.error or "The engine failed. Ask again.")

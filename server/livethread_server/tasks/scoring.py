@@ -23,9 +23,12 @@ class Scores:
         self._forced = 0
         self._done = 0
 
-    async def follow(self, runs: Sequence[Outputs]) -> list[float]:
+    async def follow(self, runs: Sequence[Outputs]) -> tuple[list[float], Usage]:
         """One for each run, once all have ended. `CommandError` where one fails."""
-        return await together([self._score(outputs, len(runs)) for outputs in runs])
+        return await together([self._score(outputs, len(runs)) for outputs in runs]), self._usage()
+
+    def _usage(self) -> Usage:
+        return Usage(self._prompt, self._forced, self._reused or 0)
 
     async def _score(self, outputs: Outputs, total: int) -> float:
         logprob = 0.0
@@ -40,6 +43,6 @@ class Scores:
             if output.finished is not None and (error := failure(output.finished)):
                 raise error
         self._done += 1
-        self._report.used(Usage(self._prompt, self._forced, self._reused or 0))
+        self._report.used(self._usage())
         self._report.progress("items", self._done, total)
         return logprob

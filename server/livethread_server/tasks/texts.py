@@ -6,7 +6,8 @@ It must never know what a task is for, or the engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from livethread.errors import CommandError, ErrorCode, bad_request
@@ -25,6 +26,8 @@ NO_INFILL = (
 )
 
 T = TypeVar("T")
+
+_PLACES = re.compile(r"\{(query|document)\}")
 
 
 class Texts:
@@ -66,14 +69,11 @@ class Texts:
 
     async def embedded(self, text: str) -> tuple[int, ...]:
         """A text to be embedded, with the tokens around it that the model wants."""
-        return await self.tokens(text, special=True, beginning=True)
+        return await self._beside(lambda: tuple(self.vocabulary.embed_tokens(text)))
 
     async def pair(self, query: str, document: str) -> tuple[int, ...]:
         """A query and a document as a reranker takes them, in the order of llama.cpp's own server."""
-        asked = await self.tokens(query, special=False, beginning=False)
-        given = await self.tokens(document, special=False, beginning=False)
-        end = () if self.vocabulary.eos is None else (self.vocabulary.eos,)
-        return (*self._beginning(), *asked, *end, *end, *given, *end)
+        return await self._beside(lambda: tuple(_pair(self.vocabulary, query, document)))
 
     async def chat(self, turns: Sequence[ChatTurn], *, go_on: bool) -> tuple[int, ...]:
         """A chat's tokens, up to the header of the assistant's next turn, or in the last one to ``go_on`` with it."""
@@ -134,3 +134,23 @@ class Texts:
     async def _beside(self, work: Callable[[], T]) -> T:
         async with self._slots:
             return await asyncio.to_thread(work)
+
+
+def _pair(vocabulary: Vocabulary, query: str, document: str) -> list[int]:
+    if vocabulary.rerank_template is not None:
+        return _filled(vocabulary, vocabulary.rerank_template, {"query": query, "document": document})
+    front = [vocabulary.bos] if vocabulary.add_bos and vocabulary.bos is not None else []
+    eos = vocabulary.eos if vocabulary.eos is not None else vocabulary.sep
+    end = [eos] if vocabulary.add_eos and eos is not None else []
+    middle = [] if vocabulary.sep is None else [vocabulary.sep]
+    asked = vocabulary.tokenize(query, special=False)
+    return [*front, *asked, *end, *middle, *vocabulary.tokenize(document, special=False), *end]
+
+
+def _filled(vocabulary: Vocabulary, template: str, words: Mapping[str, str]) -> list[int]:
+    """The template's own text with specials, what is put into it without."""
+    tokens: list[int] = []
+    for index, part in enumerate(_PLACES.split(template)):
+        text = words[part] if index % 2 else part
+        tokens += vocabulary.tokenize(text, special=not index % 2, after=tokens[-1] if tokens else None)
+    return tokens

@@ -158,7 +158,7 @@ class Ahead:
         own = any(slot.idle and slot.thread == wanted.thread for slot in self._slots)
         if any(not slot.idle and slot.thread == wanted.thread for slot in self._slots):
             return None
-        if not own and self._slots.unused < 2:
+        if not own and self._slots.room < 2:
             return None
         return self._slots.choose(wanted, self._may_give_up)
 

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from livethread.model import Residency
+from livethread_server.engine.wire import is_side
 from livethread_server.worker.chains import Part
 from livethread_server.worker.chunk import ROOT, Bytes, Head
 from livethread_server.worker.files import Files
 from livethread_server.worker.holdings import Holding, Holdings
+from livethread_server.worker.passing import Passing
 from livethread_server.worker.stock import Read, Stock
 from livethread_server.worker.tier import Entry, Tier
 
@@ -24,12 +26,15 @@ AHEAD = 8
 
 
 class Archive:
-    """``tiers`` are ordered: what does not fit the first goes to the next. There may be none."""
+    """``tiers`` are ordered: what does not fit the first goes to the next. There may be none. Of tasks' contexts
+    ``passing`` are kept at most.
+    """
 
-    def __init__(self, tiers: Iterable[Tier], files: Files, fingerprint: bytes) -> None:
+    def __init__(self, tiers: Iterable[Tier], files: Files, fingerprint: bytes, *, passing: int = 0) -> None:
         self._files = files
         self._stock = Stock(tiers, files, self._written)
         self._holdings = Holdings(self._stock, files)
+        self._passing = Passing(self._holdings, self._stock.chains, passing)
         self._unbalanced = True
         self._ahead = 0
         self._returning: dict[tuple[str, bytes], None] = {}
@@ -89,6 +94,11 @@ class Archive:
         """The threads of whose context there is something."""
         return self._holdings
 
+    @property
+    def passing(self) -> int:
+        """How many of those are tasks'."""
+        return len(self._passing)
+
     def where(self, thread: str) -> tuple[Residency, int]:
         """From where how many of a thread's first tokens can be had; the slowest shelf counts."""
         return self._holdings.where(thread)
@@ -144,6 +154,8 @@ class Archive:
         self._stock.touch(names)  # again, as new ones were added behind their beginnings
         self._holdings.note(thread, "ram")
         self._holdings.noted_enough(thread)
+        if is_side(thread):
+            self._passing.keep(thread, heads)
         self._unbalanced = True
         if "ram" in self._stock.tiers:
             self._returning |= {(thread, each.head.name): None for each in self._stock.chains.of(names) if each.sunk}
@@ -166,6 +178,7 @@ class Archive:
 
     def forget(self, thread: str) -> None:
         """The thread is gone: what nobody else holds is removed."""
+        self._passing.forget(thread)
         self._holdings.forget(thread)
 
     # Down and up the tiers

@@ -11,15 +11,18 @@ from collections.abc import Sequence as Tokens
 
 from msgspec import Struct
 
+from livethread_server.engine.wire import is_side
 from livethread_server.worker.run import Run
 from livethread_server.worker.sequence import Sequence
 
 WORTH = 32
 """Tokens that a copy must save, at least, over what the thread's own sequence holds."""
+SIDE_WORTH = 16
+"""The same for a task's run, and what its waiting for another of the same task must save. Tokens that may be lost where
+it goes on in the sequence of a task before.
+"""
 WAIT = 128
 """Tokens that waiting for somebody else's prompt must save, at least."""
-SIBLING = 8
-"""The same, and as `WORTH`, between the runs of one task, which begin with the same prompt."""
 
 RESERVED = 2
 """Tokens of a prompt that are always computed: a prompt chunk has two at least (FACTS A9)."""
@@ -28,23 +31,22 @@ CanKeep = Callable[[int, int], bool]
 """Whether the first n tokens (second) of a sequence id (first) are whole and may be kept by themselves."""
 
 
-class Quota(Struct, frozen=True):
-    """How many sequences threads may hold at once, and how many tasks: neither takes what the other may."""
-
-    threads: int
-    tasks: int
-
-    def of(self, side: bool) -> int:
-        """The part of one kind."""
-        return self.tasks if side else self.threads
-
-
 class Place(Struct, frozen=True):
     """Take ``target`` and keep its first ``reuse`` tokens, or copy them there from ``source``."""
 
     target: Sequence
     reuse: int
     source: Sequence | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether nearly nothing is lost of what the target holds: a task's run takes up where one before it ended."""
+        return self.source is None and self.target.side and self.target.in_kv - self.reuse <= SIDE_WORTH
+
+
+def worth(thread: str) -> int:
+    """Tokens that a copy for a run of this thread must save, at least."""
+    return SIDE_WORTH if is_side(thread) else WORTH
 
 
 def place(
@@ -56,23 +58,26 @@ def place(
     can_keep: CanKeep,
     pinned: Collection[str] = (),
     may_give_up: Callable[[Sequence], bool] = lambda _: True,
-    side: bool = False,
-    quota: Quota | None = None,
+    tasks: int = 0,
 ) -> Place | None:
-    """Choose for a run of ``thread`` that continues ``tokens``; None while every sequence is in use.
+    """Choose for a run of ``thread`` that continues ``tokens``; None while every sequence that it may have is in use.
 
     Of other threads' sequences only those may be taken that ``may_give_up`` allows, those of ``pinned`` threads last.
-    A task's run, ``side``, takes over what an earlier task left where that begins as it does; of ``quota`` each kind
-    keeps to its part, and takes nothing from the other but copies.
+    Tasks hold ``tasks`` sequences at most, threads the others: neither takes the other's, but both may copy from it.
     """
     every = list(sequences)
-    if side:
-        target = _side_target(every, tenant, tokens, (quota or Quota(0, len(every))).tasks)
-    else:
-        target = _target(every, thread, tokens, pinned, may_give_up, (quota or Quota(len(every), 0)).threads)
+    limit = most_reusable(tokens)
+    side = is_side(thread)
+    kin = [each for each in every if each.held and each.side == side]
+    target = _own(kin, thread, tokens)
+    if target is None and side:
+        resent = [each for each in kin if each.idle and each.tenant == tenant]
+        target = _gone_on(resent, lambda each: _reusable(each, tokens, limit, can_keep, in_place=True))
+    if target is None and len(kin) < (tasks if side else len(every) - tasks):
+        target = free(every)
+    target = target or victim((each for each in kin if may_give_up(each)), pinned, side=side)
     if target is None:
         return None
-    limit = most_reusable(tokens)
     held = {
         each.id: _reusable(each, tokens, limit, can_keep, in_place=each is target)
         for each in every
@@ -80,8 +85,7 @@ def place(
     }
     own = held.get(target.id, 0)
     best = max((each for each in every if each.id in held), key=lambda each: held[each.id], default=target)
-    worth = SIBLING if side and best.thread == thread else WORTH
-    if best is target or held[best.id] < own + worth:
+    if best is target or held[best.id] < own + worth(thread):
         return Place(target, own)
     return Place(target, held[best.id], best)
 
@@ -92,46 +96,33 @@ def most_reusable(tokens: Tokens[int]) -> int:
 
 
 def upcoming(
-    running: Iterable[Sequence], *, tenant: str, tokens: Tokens[int], held: int, worth: int = WAIT
+    running: Iterable[Sequence], *, thread: str, tenant: str, tokens: Tokens[int], held: int
 ) -> tuple[Run, int] | None:
-    """Whose prompt that is not wholly in KV begins as ``tokens`` do, ``worth`` tokens further at least than the
-    ``held`` ones; and how far. None where it is not worth to wait for anybody.
+    """Whose prompt that is not wholly in KV begins as ``tokens`` do, `WAIT` tokens further at least than the ``held``
+    ones, of the same task `SIDE_WORTH`; and how far. None where it is not worth to wait for anybody.
     """
     limit = most_reusable(tokens)
     common = [
-        (each.run, each.coming(tokens, limit))
+        (each.run, each.coming(tokens, limit), SIDE_WORTH if each.side and each.thread == thread else WAIT)
         for each in running
         if each.run is not None and each.run.ingesting and each.tenant == tenant
     ]
-    best = max(common, key=lambda each: each[1], default=None)
-    return best if best is not None and best[1] >= held + worth else None
+    worthy = [(run, until) for run, until, least in common if until >= held + least]
+    return max(worthy, key=lambda each: each[1], default=None)
 
 
-def _target(
-    every: list[Sequence],
-    thread: str,
-    tokens: Tokens[int],
-    pinned: Collection[str],
-    may_give_up: Callable[[Sequence], bool],
-    most: int,
-) -> Sequence | None:
-    own = [each for each in every if each.idle and each.thread == thread]
-    if own:
-        return max(own, key=lambda each: each.common(tokens, len(tokens)))
-    held = [each for each in every if not each.free and not each.side]
-    fresh = free(every) if len(held) < most else None
-    return fresh or victim((each for each in held if may_give_up(each)), pinned)
+def _own(kin: list[Sequence], thread: str, tokens: Tokens[int]) -> Sequence | None:
+    """The idle sequence of the thread that holds most of the tokens."""
+    own = [each for each in kin if each.idle and each.thread == thread]
+    return max(own, key=lambda each: each.common(tokens, len(tokens)), default=None)
 
 
-def _side_target(every: list[Sequence], tenant: str, tokens: Tokens[int], most: int) -> Sequence | None:
-    """What an earlier task left, where that goes on here for the greater part; else a free one, or the oldest left."""
-    held = [each for each in every if not each.free and each.side]
-    left = [each for each in held if each.idle and each.tenant == tenant]
-    best = max(left, key=lambda each: each.common(tokens, len(tokens)), default=None)
-    if best is not None and 2 * best.common(tokens, len(tokens)) >= best.in_kv > 0:
-        return best
-    fresh = free(every) if len(held) < most else None
-    return fresh or victim(held)
+def _gone_on(resent: list[Sequence], reusable: Callable[[Sequence], int]) -> Sequence | None:
+    """A task's idle sequence of which a new run keeps most and loses nearly nothing: its own history comes back."""
+    best = max(resent, key=reusable, default=None)
+    if best is None or reusable(best) < SIDE_WORTH:
+        return None
+    return best if Place(best, reusable(best)).goes_on else None
 
 
 def free(every: Iterable[Sequence]) -> Sequence | None:
@@ -142,12 +133,12 @@ def free(every: Iterable[Sequence]) -> Sequence | None:
     return min(empty, key=lambda each: (_distance(each.id, running), each.id), default=None)
 
 
-def victim(every: Iterable[Sequence], pinned: Collection[str] = ()) -> Sequence | None:
-    """The idle sequence that was used least recently, tasks' ones first and pinned threads' last; None where there is
-    none.
+def victim(every: Iterable[Sequence], pinned: Collection[str] = (), *, side: bool = False) -> Sequence | None:
+    """The idle thread's sequence that was used least recently, pinned ones last; None where there is none. Where
+    tasks' are among them, and it is for a task (``side``), theirs are first, else last.
     """
     held = [each for each in every if each.idle and each.thread is not None]
-    return min(held, key=lambda each: (each.thread in pinned, not each.side, each.used), default=None)
+    return min(held, key=lambda each: (each.side != side, each.thread in pinned, each.used), default=None)
 
 
 def _distance(number: int, running: list[int]) -> int:

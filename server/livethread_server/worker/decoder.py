@@ -81,8 +81,8 @@ class Decoder:
                 return (time.monotonic() - before) * 1000
 
     def _sample(self, slot: Sequence, logits: Logits) -> None:
-        """Draw the run's next token, or take the one that it drew here before the engine died; end the run where
-        that is its last.
+        """Draw the run's next token, or take the one that it drew here before the engine died or that is forced; end
+        the run where that is its last.
         """
         run = run_of(slot)
         known = run.known

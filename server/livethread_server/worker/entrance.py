@@ -9,7 +9,7 @@ import time
 
 from livethread.model import Reason
 from livethread_server.engine.wire import Finished, Output, Submit
-from livethread_server.worker.cache import SIBLING, WORTH, Place, most_reusable, upcoming
+from livethread_server.worker.cache import Place, most_reusable, upcoming, worth
 from livethread_server.worker.chunk import scope_of
 from livethread_server.worker.llama import Candidates, Context, DecodeFailed
 from livethread_server.worker.residency import packed
@@ -19,6 +19,8 @@ from livethread_server.worker.sampling import Sampler, Unusable
 from livethread_server.worker.sequence import Sequence
 from livethread_server.worker.tiers import Tiers
 
+MOVED = 512
+"""Tokens whose KV is copied, put back or saved for new runs before the others have their next step."""
 TRIES = 3
 """How often chunks are looked for again for a run when some turned out to be bad."""
 
@@ -79,12 +81,11 @@ class Entrance:
         return refused
 
     def admit(self) -> None:
-        """Give sequences to waiting runs, while others run at most one copy of KV in a step. Who waits for
-        chunks, or for another's prompt that begins as his, is overtaken; where there is no sequence for a thread, there
-        may be one for a task.
+        """Give sequences to waiting runs, threads' before tasks', until enough KV was moved for one step. Who waits for
+        chunks, or for another's prompt that begins as his, is overtaken.
         """
-        full: set[bool] = set()
-        for asked in list(self._waiting):
+        moved, full = 0, set[bool]()
+        for asked in sorted(self._waiting, key=lambda asked: asked.submit.side):
             if self._trouble(asked.submit) is not None:
                 self._begin(asked, None)
                 continue
@@ -94,10 +95,16 @@ class Entrance:
                 continue
             if self._must_wait(asked, chosen) or self._follows(asked, chosen):
                 continue
-            copied = chosen.source is not None or asked.fetch is not None
+            moved += self._moving(asked, chosen)
             self._begin(asked, chosen)
-            if copied and any(self._slots.running()):
+            if moved >= MOVED:
                 return
+
+    def _moving(self, asked: _Asked, chosen: Place) -> int:
+        """Tokens whose KV has to be moved before the run can begin."""
+        copied = chosen.source.in_kv if chosen.source else 0
+        saved = chosen.target.in_kv if self._slots.must_save(asked.submit, chosen) else 0
+        return copied + saved + (asked.fetch.count if asked.fetch else 0)
 
     def trouble(self, tokens: tuple[int, ...]) -> str | None:
         """Why these tokens cannot be put into KV."""
@@ -109,7 +116,8 @@ class Entrance:
         return None
 
     def _trouble(self, submit: Submit) -> str | None:
-        return self.trouble(submit.tokens) or self.trouble(submit.tokens + submit.generated)
+        tokens = submit.tokens
+        return self.trouble(tokens) or self.trouble(tokens + submit.generated) or self.trouble(tokens + submit.forced)
 
     def _adopt(self, submit: Submit, fetch: Fetch | None) -> Fetch | None:
         """What is being read for the thread already, if it is what the run needs."""
@@ -131,7 +139,10 @@ class Entrance:
             asked.looked, asked.tries = True, asked.tries + 1
             submit = asked.submit
             asked.fetch = self._tiers.restores.begin(
-                packed(submit.tokens), scope_of(submit.tenant), most_reusable(submit.tokens), chosen.reuse + WORTH
+                packed(submit.tokens),
+                scope_of(submit.tenant),
+                most_reusable(submit.tokens),
+                chosen.reuse + worth(submit.thread),
             )
         return not asked.ready
 
@@ -141,7 +152,10 @@ class Entrance:
             return False
         if asked.follows is None:
             held = max(chosen.reuse, asked.fetch.count if asked.fetch else 0)
-            asked.follows = self._upcoming(asked.submit, held)
+            submit = asked.submit
+            asked.follows = upcoming(
+                self._slots.running(), thread=submit.thread, tenant=submit.tenant, tokens=submit.tokens, held=held
+            )
         if asked.follows is None:
             return False
         run, until = asked.follows
@@ -149,13 +163,6 @@ class Entrance:
             return True
         asked.follows = None
         return False
-
-    def _upcoming(self, submit: Submit, held: int) -> tuple[Run, int] | None:
-        running = list(self._slots.running())
-        siblings = [slot for slot in running if submit.side and slot.thread == submit.thread]
-        return upcoming(siblings, tenant=submit.tenant, tokens=submit.tokens, held=held, worth=SIBLING) or upcoming(
-            running, tenant=submit.tenant, tokens=submit.tokens, held=held
-        )
 
     def _begin(self, asked: _Asked, chosen: Place | None) -> None:
         self._waiting.remove(asked)
@@ -173,7 +180,8 @@ class Entrance:
         ram, disk = (fetch.ram, fetch.disk) if fetch else (0, 0)
         slot.eager = 0
         self._slots.mark(slot)
-        self._tiers.count(live=slot.in_kv - ram - disk, ram=ram, disk=disk, computed=slot.left)
+        live, computed = slot.in_kv - ram - disk, slot.left
+        self._tiers.count(live=live, ram=ram, disk=disk, computed=computed, side=submit.side)
         slot.run = Run(
             submit,
             sampler,
@@ -188,7 +196,12 @@ class Entrance:
         """The run's sequence, and the fetch whose state lies under it, if one was better than what is live."""
         fetch = asked.fetch
         try:
-            if fetch and fetch.state is not None and not fetch.failed and fetch.count >= chosen.reuse + WORTH:
+            if (
+                fetch
+                and fetch.state is not None
+                and not fetch.failed
+                and fetch.count >= chosen.reuse + worth(asked.submit.thread)
+            ):
                 return self._slots.take(asked.submit, Place(chosen.target, fetch.count), fetch.state), fetch
         except DecodeFailed:  # llama.cpp has no room for it, or does not like it: then it is computed
             return self._slots.take(asked.submit, Place(chosen.target, 0)), None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from livethread.model import Residency
+from livethread_server.engine.wire import is_side
 from livethread_server.worker.chunk import Head
 from livethread_server.worker.files import Files
 from livethread_server.worker.shelf import Note
@@ -101,7 +102,7 @@ class Holdings:
             entry.holders.discard(thread)
             if not entry.holders:
                 self._stock.drop(entry)
-        for tier in self._stock.tiers.values():
+        for tier in () if is_side(thread) else self._stock.tiers.values():
             self._files.write(lambda tier=tier: tier.shelf.remove_note(thread), _ignore)  # type: ignore[misc]
         self._stock.changed.add(thread)
         holding.give_notice()
@@ -113,9 +114,9 @@ class Holdings:
     # Notes
 
     def note(self, thread: str, name: TierName, *, durable: bool = False) -> None:
-        """Have the thread's note written to a shelf, where there is one."""
+        """Have the thread's note written to a shelf, where there is one; a task need not be known again."""
         tier, holding = self._stock.tiers.get(name), self._threads[thread]
-        if tier is None or (name == "disk" and holding.noting):
+        if tier is None or is_side(thread) or (name == "disk" and holding.noting):
             return
         note = Note(thread, holding.names)
         if name == "disk":
@@ -145,7 +146,7 @@ class Holdings:
             return
         entries = [self._stock.chains.get(name) for name in holding.names]
         if all(entry and "disk" in entry.there for entry in entries):
-            if holding.noted == holding.names:
+            if holding.noted == holding.names or is_side(thread):
                 holding.give_notice()
             else:
                 self.note(thread, "disk", durable=bool(holding.waiting))

@@ -103,11 +103,10 @@ class Loop:
         self._entrance.admit()
         self._gather()
         rows, chunks = self._schedule()
-        for chunk in chunks:
-            self._ingest(chunk)
-        if rows and any(run_of(self._slots[chunk.sequence]).completion for chunk in chunks):
-            # A first token need not wait for the others' next ones.
-            self._emit()
+        threads = [chunk for chunk in chunks if not self._slots[chunk.sequence].side]
+        tasks = chunks[len(threads) :]
+        self._read(threads, then=bool(tasks or rows))
+        self._read(tasks, then=bool(rows))
         self._decoder.generate(rows)
         embedded = self._embedder.advance(self._left((time.monotonic() - began) * 1000))
         if self._entrance.empty:
@@ -188,7 +187,9 @@ class Loop:
                 self._residencies.forget(thread)
 
     def _stats(self) -> dict[str, object]:
-        return {**self._residencies.stats(), "tokens": dict(self._tiers.tokens), "steps": self._times.told()}
+        said = self._residencies.stats()
+        tasks = {**said["tasks"], "prompts": dict(self._tiers.task_tokens)}
+        return {**said, "tasks": tasks, "tokens": dict(self._tiers.tokens), "steps": self._times.told()}
 
     def _want(self, wanted: Ingest | Warm) -> None:
         """Note what is to be made ready, if it can be; a warm that cannot is answered at once."""
@@ -226,7 +227,7 @@ class Loop:
             if run.reason is not None:
                 continue
             if run.ingesting:
-                waiting.append(Waiting(slot.id, self._until_mark(slot), slot.in_kv, run.served, slot.side))
+                waiting.append(Waiting(slot.id, self._until_mark(slot), slot.in_kv, run.served, run.submit.side))
             else:
                 rows.append(slot)
         return rows, plan(len(rows), waiting, self._costs, step_ms=self._step_ms, longest=LONGEST_CHUNK)
@@ -238,6 +239,13 @@ class Loop:
         return slot.left if self._cuttable or slot.left <= RESERVED + 1 else slot.left - RESERVED
 
     # Decode
+
+    def _read(self, chunks: list[Chunk], *, then: bool) -> None:
+        """Prompts' chunks. A first token is told at once where something comes ``then``: it need not wait for that."""
+        for chunk in chunks:
+            self._ingest(chunk)
+        if then and any(run_of(self._slots[chunk.sequence]).completion for chunk in chunks):
+            self._emit()
 
     def _ingest(self, chunk: Chunk) -> None:
         slot = self._slots[chunk.sequence]

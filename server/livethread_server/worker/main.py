@@ -97,7 +97,7 @@ def _context(model: llama.Model, configure: Configure) -> llama.Context:
         split=layout.split,
         flash_attention=layout.flash_attention,
         threads=configure.threads or _threads(),
-        cells=(configure.cells or threads * length) + configure.task_sequences * length,
+        cells=configure.cells and configure.cells + configure.task_sequences * length,
     )
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from livethread_server.engine.wire import SIDE, Evict, Moved, Settled
+from livethread_server.engine.wire import Evict, Moved, Settled, is_side
 from livethread_server.worker.archive import Archive
+from livethread_server.worker.census import census
 from livethread_server.worker.chunk import Bytes, Head, Namer, scope_of
 from livethread_server.worker.llama import Context, DecodeFailed
 from livethread_server.worker.rows import Malformed, Shape, parse, rows_of
@@ -28,8 +29,6 @@ BUSY_SETTLE = 2.0
 """The same while runs go on, each of which would have its next token later."""
 MOST_PENDING = 1 << 28
 """Bytes that may wait to be written; beyond that nothing more is saved, and what must go is lost."""
-KEPT_OF_TASKS = 16
-"""How many tasks' contexts are kept in the tiers for each sequence of tasks."""
 FIRST_GUESS = 0.02
 """Milliseconds that saving one token takes, before any was saved."""
 
@@ -61,7 +60,6 @@ class Residencies:
         self._settled: list[Settled] = []
         self._evicting: deque[Evict] = deque()
         self.slots = Slots(context, self.save, archive.pinned, clock, tasks)
-        self._left_by_tasks = dict.fromkeys(thread for thread in archive.threads if thread.startswith(SIDE))
         archive.spare(lambda: [slot.thread for slot in self.slots.running() if slot.thread is not None])
         self.evictions = 0
 
@@ -89,17 +87,6 @@ class Residencies:
         if exported:
             ms = (time.monotonic() - before) * 1000
             self._token_ms += (ms / slot.in_kv - self._token_ms) / 2
-        if slot.side:
-            self._keep_some(slot.thread)
-
-    def _keep_some(self, task: str) -> None:
-        """Of what tasks have left so much is kept: what was left longest ago is forgotten."""
-        self._left_by_tasks.pop(task, None)
-        self._left_by_tasks[task] = None
-        while len(self._left_by_tasks) > KEPT_OF_TASKS * max(1, self.slots.quota.tasks):
-            oldest = next(iter(self._left_by_tasks))
-            del self._left_by_tasks[oldest]
-            self._archive.forget(oldest)
 
     def _save_chunks(self, slot: Sequence, thread: str) -> bool:
         heads = self._namer.chain(packed(slot.tokens[: slot.in_kv]), scope_of(slot.tenant or ""), slot.shared)
@@ -158,14 +145,11 @@ class Residencies:
         assert slot.thread is not None
         thread = slot.thread
         self.save(slot)
-        if slot.side:
-            self.slots.drop(slot)  # nobody asks for it by name: what has been kept is found by its tokens
-            return
         if self._archive.where(thread)[1] < slot.in_kv:
             self.slots.used(slot)  # there is no room for it: it stays, and is looked at again later
             return
         self._archive.sink(thread, lambda: None)
-        self.evictions += 1
+        self.evictions += not slot.side
         self.slots.drop(slot)
 
     def patience(self) -> float | None:
@@ -252,7 +236,8 @@ class Residencies:
         return Moved(thread, residency, tokens)
 
     def _tell(self, place: Moved, moved: list[Moved]) -> None:
-        if place.thread.startswith(SIDE):
+        """Tasks are nobody's to hear of."""
+        if is_side(place.thread):
             return
         before = self._told.get(place.thread)
         if place.residency == "cold":
@@ -263,36 +248,18 @@ class Residencies:
             moved.append(place)
 
     def stats(self) -> dict[str, Any]:
-        """Threads by residency, what the tiers hold, and how many sequences had to go."""
-        threads = {"live": 0, "ram": 0, "disk": 0}
-        for place in self._told.values():
-            threads[place.residency] += 1
-        return {
-            "threads": threads,
-            "live": {**self._held(side=False), "cells": self._context.cells},
-            "tasks": self._held(side=True),
-            "evictions": self.evictions,
-            **self._archive.stats(),
-        }
-
-    def _held(self, *, side: bool) -> dict[str, int]:
-        """The sequences of threads or of tasks, those that run, how many there may be, and what is in them."""
-        held = [slot for slot in self.slots if not slot.free and slot.side is side]
-        return {
-            "sequences": len(held),
-            "running": sum(1 for slot in held if not slot.idle),
-            "of": self.slots.quota.of(side),
-            "tokens": sum(slot.in_kv for slot in held),
-        }
+        """The `census`, what the tiers hold, and how many of threads' sequences had to go."""
+        threads = [place.residency for place in self._told.values()]
+        counted = census(self._context, self.slots, threads, self._archive.passing)
+        return {**counted, "evictions": self.evictions, **self._archive.stats()}
 
     def close(self) -> None:
-        """Save what is only live of threads, the last used first, and have it all written to disk."""
+        """Save what threads have only live, the last used first, and have it all written to disk."""
         for slot in sorted(self.slots, key=lambda slot: -slot.used):
             if slot.thread is not None and slot.in_kv and not slot.side:
                 self.save(slot)
-        for thread in list(self._archive.threads):
-            if not thread.startswith(SIDE):
-                self._archive.sink(thread, lambda: None)
+        for thread in [each for each in self._archive.threads if not is_side(each)]:
+            self._archive.sink(thread, lambda: None)
 
 
 def packed(tokens: Iterable[int]) -> bytes:

@@ -30,7 +30,7 @@ class Run:
     ``reused`` of the prompt's tokens were not computed for it, ``ram`` and ``disk`` of them came from there
     and the rest was live. ``completion`` counts sampled tokens, ``served`` is
     the step in which it last got prompt tokens. The tokens of ``submit.generated`` are the first that it takes;
-    about them it says nothing. Then come those that are ``submit.forced``, and with them it ends.
+    about them it says nothing. Those of ``submit.forced`` that are left come behind them, and are told.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Run:
     ) -> None:
         self.submit = submit
         self.sampler = sampler
-        self.text = Text(submit.sampling.stop or ())
+        self.text = Text(() if submit.forced else submit.sampling.stop or ())
         self.reused = reused
         self.completion = 0
         self.served = 0
@@ -54,7 +54,7 @@ class Run:
         self.reason: Reason | None = None
         self._known = deque(submit.generated)
         self._forced = deque(submit.forced[len(submit.generated) :])
-        self._is_forced = bool(submit.forced)
+        self._most = len(submit.forced) or submit.sampling.max_tokens
         self._told = _Told(len(submit.generated), submit.said)
         self._logprobs: deque[Logprob] = deque()
         self._error: str | None = None
@@ -72,11 +72,11 @@ class Run:
 
     @property
     def known(self) -> int | None:
-        """The token that it took here in an earlier life of the engine, or that it is to take whatever the model says;
-        None where it is to draw one.
-        """
-        waiting = self._known or self._forced
-        return waiting[0] if waiting else None
+        """The token that it took here in an earlier life of the engine, or has to take; None once it is to draw one."""
+        for tokens in (self._known, self._forced):
+            if tokens:
+                return tokens[0]
+        return None
 
     def progressed(self, in_kv: int) -> None:
         """A chunk of the prompt went in, and more is to come."""
@@ -94,10 +94,9 @@ class Run:
         elif self._forced:
             self._forced.popleft()
         self._say(said)
-        most = self.submit.sampling.max_tokens
         if self.text.stopped:
             self.end("stop_string")
-        elif (most is not None and self.completion >= most) or (self._is_forced and self.known is None):
+        elif self._most is not None and self.completion >= self._most:
             self.end("length")
 
     def took_end(self, at: float) -> None:

@@ -20,8 +20,8 @@ _NEWEST = 0.5
 
 
 class Waiting(Struct, frozen=True):
-    """A prompt with ``left`` tokens to come after ``depth`` in KV; ``served`` is the step it last got any. A ``side``
-    one is a task's.
+    """A prompt with ``left`` tokens to come after ``depth`` in KV; ``served`` is the step it last got any. A task's
+    is a ``side`` one.
     """
 
     sequence: int
@@ -74,13 +74,17 @@ class Costs:
 def plan(rows: int, waiting: Iterable[Waiting], costs: Costs, *, step_ms: float, longest: int) -> list[Chunk]:
     """The chunks to ingest beside ``rows`` generating sequences, none longer than ``longest``.
 
-    Threads come before tasks, and of each kind who was served longest ago comes first; it gets what the rows leave of
-    the step, at least `LEAST`, and what it does not need goes to the next. A chunk is never one token, nor leaves one
-    token over (FACTS A9), unless the prompt has but one.
+    Threads' prompts come before tasks', and of these who was served longest ago comes first; it gets what the rows
+    leave of the step, at least `LEAST`, and what it does not need goes to the next. A chunk is never one token, nor
+    leaves one token over (FACTS A9), unless the prompt has but one. Tasks' prompts make no step longer than
+    ``step_ms``, even where nobody generates: a thread's run may come at any moment.
     """
     budget = step_ms - costs.of_rows(rows) if rows else step_ms * ALONE
     chunks: list[Chunk] = []
+    spent = 0.0
     for prompt in sorted(waiting, key=lambda prompt: (prompt.side, prompt.served)):
+        if prompt.side:
+            budget = min(budget, step_ms - spent)
         token_ms = costs.of_token(prompt.depth)
         fits = _fits(budget, token_ms, longest)
         if chunks and fits < LEAST:
@@ -88,6 +92,7 @@ def plan(rows: int, waiting: Iterable[Waiting], costs: Costs, *, step_ms: float,
         count = _portion(prompt.left, max(fits, LEAST))
         chunks.append(Chunk(prompt.sequence, count))
         budget -= count * token_ms
+        spent += count * token_ms
     return chunks
 
 

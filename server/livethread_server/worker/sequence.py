@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Tokens
 from typing import Any
 
+from livethread_server.engine.wire import is_side
 from livethread_server.worker.run import Run
 
 
@@ -18,14 +19,13 @@ class Sequence:
     (FACTS A6); the first ``shared`` were declared shared. ``used`` orders sequences by their last use, which
     was at ``used_at``; ``run`` is who is using it now. ``saved`` is how many were in KV when it was last saved
     elsewhere, ``eager`` how many were put there without a run that asked for them. ``marks`` are states by
-    length to which memory that cannot be cut may go back, while it is live. A ``side`` one is held by a task.
+    length to which memory that cannot be cut may go back, while it is live.
     """
 
     def __init__(self, number: int) -> None:
         self.id = number
         self.thread: str | None = None
         self.tenant: str | None = None
-        self.side = False
         self.tokens: list[int] = []
         self.in_kv = 0
         self.shared = 0
@@ -37,6 +37,16 @@ class Sequence:
         self.run: Run | None = None
 
     @property
+    def held(self) -> bool:
+        """Whether it is a thread's or a task's."""
+        return self.run is not None or self.thread is not None
+
+    @property
+    def side(self) -> bool:
+        """Whether it is a task's; a run whose thread is gone has it until it ends."""
+        return self.run.submit.side if self.run is not None else self.thread is not None and is_side(self.thread)
+
+    @property
     def left(self) -> int:
         """Tokens that are not in KV yet."""
         return len(self.tokens) - self.in_kv
@@ -45,11 +55,6 @@ class Sequence:
     def idle(self) -> bool:
         """Whether no run uses it."""
         return self.run is None
-
-    @property
-    def free(self) -> bool:
-        """Whether nobody uses it or has left anything there."""
-        return self.run is None and self.thread is None
 
     @property
     def dirty(self) -> bool:
@@ -83,7 +88,6 @@ class Sequence:
     def clear(self) -> None:
         """Nobody's, and empty."""
         self.thread = self.tenant = self.run = None
-        self.side = False
         self.shared = self.saved = self.eager = 0
         self.cut(0)
 

@@ -10,18 +10,12 @@ import time
 from collections.abc import Callable, Collection, Iterator
 
 from livethread_server.engine.wire import Ingest, Submit, Warm
-from livethread_server.worker.cache import Place, Quota, misplaced, place, victim
+from livethread_server.worker.cache import Place, misplaced, place, victim
 from livethread_server.worker.llama import Context, DecodeFailed, State
 from livethread_server.worker.sequence import Sequence
 
 Wanted = Submit | Ingest | Warm
 """Who wants its tokens in KV."""
-
-
-def is_side(wanted: Wanted) -> bool:
-    """Whether it is the run of a task."""
-    return isinstance(wanted, Submit) and wanted.side
-
 
 PATIENCE = 4
 """Steps that running sequences may lie apart before one is moved: about what moving costs."""
@@ -30,8 +24,8 @@ PATIENCE = 4
 class Slots:
     """All sequences of a context. What moves is noted until `moved` is asked for it.
 
-    ``save`` is called with a sequence before another thread takes it. ``pinned`` threads' are taken last. Of the
-    context's sequences ``tasks`` are for the runs of tasks; which ones changes.
+    ``save`` is called with a sequence before another thread takes it. ``pinned`` threads' are taken last. ``tasks``
+    of them are for tasks, the others for threads: it is their number that counts, not which ones.
     """
 
     def __init__(
@@ -42,8 +36,8 @@ class Slots:
         clock: Callable[[], float] = time.monotonic,
         tasks: int = 0,
     ) -> None:
+        self.tasks = tasks
         self._context = context
-        self.quota = Quota(context.sequences - tasks, tasks)
         self._save = save
         self._pinned = pinned
         self._clock = clock
@@ -63,9 +57,9 @@ class Slots:
         return (slot for slot in self._all if not slot.idle)
 
     @property
-    def unused(self) -> int:
-        """How many more runs of threads could begin now."""
-        return self.quota.threads - sum(1 for slot in self.running() if not slot.side)
+    def room(self) -> int:
+        """How many sequences threads' runs could have now, whoever's they are."""
+        return len(self._all) - self.tasks - sum(not slot.side for slot in self.running())
 
     def of(self, thread: str) -> Sequence | None:
         """The sequence that holds most of a thread, a running one before others; None where none does."""
@@ -90,8 +84,7 @@ class Slots:
             can_keep=self._context.can_keep,
             pinned=self._pinned,
             may_give_up=may_give_up,
-            side=is_side(wanted),
-            quota=self.quota,
+            tasks=self.tasks,
         )
 
     def take(self, wanted: Wanted, chosen: Place, state: State | None = None) -> Sequence:
@@ -100,7 +93,7 @@ class Slots:
         Raises `DecodeFailed`, then it is empty.
         """
         slot = chosen.target
-        if slot.thread not in (wanted.thread, None) and not self._goes_on(slot, chosen, state):
+        if slot.thread not in (wanted.thread, None) and (state is not None or not chosen.goes_on):
             self._save(slot)
         try:
             self._prepare(slot, chosen, state)
@@ -114,7 +107,6 @@ class Slots:
         if slot.thread != wanted.thread:
             slot.saved = slot.eager = 0
         slot.thread, slot.tenant, slot.shared = wanted.thread, wanted.tenant, wanted.shared
-        slot.side = is_side(wanted)
         slot.tokens = list(wanted.tokens)
         slot.in_kv = chosen.reuse
         if state is not None:
@@ -124,9 +116,10 @@ class Slots:
         self.arrived(slot)
         return slot
 
-    def _goes_on(self, slot: Sequence, chosen: Place, state: State | None) -> bool:
-        """Whether a task goes on with what another has left there: then nothing is lost that will be asked for."""
-        return slot.side and state is None and chosen.source is None and 2 * chosen.reuse >= slot.in_kv
+    def must_save(self, wanted: Wanted, chosen: Place) -> bool:
+        """Whether KV would be saved that its thread loses."""
+        slot = chosen.target
+        return slot.dirty and slot.thread != wanted.thread and not chosen.goes_on
 
     def mark(self, slot: Sequence) -> None:
         """Make it possible to go back to here while the sequence is live, where memory cannot be cut."""
@@ -178,7 +171,8 @@ class Slots:
         """Save and drop the idle sequence that was used least recently, but none of ``spare``; False where there is
         none.
         """
-        slot = victim((each for each in self._all if each not in spare), self._pinned)
+        others = (each for each in self._all if each not in spare)
+        slot = victim(others, self._pinned, side=any(each.side for each in spare))
         if slot is not None:
             self._save(slot)
             self.drop(slot)

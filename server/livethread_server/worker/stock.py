@@ -75,7 +75,7 @@ class Stock:
         size = entry.head.file_size
         if entry.on(tier.name):
             return True
-        if tier.rests_until > time.monotonic() or not self.make_room(tier, size):
+        if tier.rests_until > time.monotonic() or not self.make_room(tier, size, side=entry.side):
             return False
         tier.add(entry)
         self.pending += size
@@ -183,13 +183,18 @@ class Stock:
             if not entry.holders and entry.is_tail:
                 self.drop(entry)
 
-    def make_room(self, tier: Tier, size: int) -> bool:
-        """Let go what was used longest ago; False where that is not enough, or more than may go at once."""
+    def make_room(self, tier: Tier, size: int, *, side: bool = False) -> bool:
+        """Let go what was used longest ago; False where that is not enough, or more than may go at once. For a task's
+        (``side``) nothing goes that threads hold.
+        """
         if size > tier.budget:
             return False
         if not tier.lacks(size):
             return True
-        for entry in tier.oldest(self._spared()):
+        there = [each for each in tier.oldest(self._spared()) if not side or each.side or not each.holders]
+        if side and sum(each.head.file_size for each in there) < tier.lacks(size):
+            return False
+        for entry in there:
             if tier.name == "ram" and "disk" in self.tiers and entry.holders and "disk" not in entry.there:
                 continue
             self.take_off(entry, tier)

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Literal
 
+from livethread_server.engine.wire import is_side
 from livethread_server.worker.chunk import TOKENS, Bytes, Head
 from livethread_server.worker.shelf import Shelf
 
@@ -28,6 +29,11 @@ class Entry:
         self.there: set[TierName] = set()
         self.coming: set[TierName] = set()
         self.holders: set[str] = set()
+
+    @property
+    def side(self) -> bool:
+        """Whether tasks hold it, and no thread does."""
+        return bool(self.holders) and all(map(is_side, self.holders))
 
     @property
     def is_tail(self) -> bool:
@@ -80,9 +86,11 @@ class Tier:
             self._entries.move_to_end(entry.head.name)
 
     def oldest(self, spared: Callable[[Entry], bool]) -> list[Entry]:
-        """What may go, first what was used longest ago; what is ``spared`` comes behind all others."""
+        """What may go, first what was used longest ago; what tasks hold comes before all others, what is ``spared``
+        behind them.
+        """
         there = [entry for entry in self._entries.values() if self.name in entry.there]
-        return [each for each in there if not spared(each)] + [each for each in there if spared(each)]
+        return sorted(there, key=lambda each: (not each.side, not each.side and spared(each)))
 
     def lacks(self, size: int) -> int:
         """How many bytes must go before ``size`` more fit."""

@@ -29,6 +29,8 @@ LAST_SECONDS = 8.0
 """How long writing to disk may take when the server stops."""
 READY = 48 << 20
 """Bytes that are made ready for the first state that is restored, and for the first that is saved, at most."""
+PASSING = 16
+"""Contexts of tasks that are kept beyond the live ones, for each of their sequences."""
 _PROBE = 3
 """Tokens whose state tells its shape."""
 
@@ -36,7 +38,9 @@ _log = logging.getLogger(__name__)
 
 
 class Tiers:
-    """What the loop needs to know of memory that is not live. ``tokens`` counts those of all prompts by source."""
+    """What the loop needs to know of memory that is not live. ``tokens`` counts those of threads' prompts by
+    source, ``task_tokens`` those of tasks'.
+    """
 
     def __init__(
         self,
@@ -46,10 +50,13 @@ class Tiers:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tokens = {"live": 0, "ram": 0, "disk": 0, "computed": 0}
+        self.task_tokens = dict(self.tokens)
         self.files = Files(wake)
         shape = _shape(context)
         namer = Namer(_fingerprint(context, configure, shape), shape.width if shape else 0)
-        self.archive = Archive(_tiers(configure), self.files, namer.fingerprint)
+        self.archive = Archive(
+            _tiers(configure), self.files, namer.fingerprint, passing=PASSING * configure.task_sequences
+        )
         self.residencies = Residencies(
             context,
             self.archive,
@@ -77,10 +84,11 @@ class Tiers:
         self.archive.prepare(shape.width)
         self.files.read(lambda: np.ones(size, np.uint8), context.export_into)
 
-    def count(self, *, live: int, ram: int, disk: int, computed: int) -> None:
+    def count(self, *, live: int, ram: int, disk: int, computed: int, side: bool = False) -> None:
         """A run's prompt came from there."""
+        counted = self.task_tokens if side else self.tokens
         for source, tokens in {"live": live, "ram": ram, "disk": disk, "computed": computed}.items():
-            self.tokens[source] += tokens
+            counted[source] += tokens
 
     def close(self, seconds: float = LAST_SECONDS) -> None:
         """Write what is only live or in RAM to disk, as far as that is possible in the time."""

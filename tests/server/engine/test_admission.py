@@ -5,17 +5,26 @@ import pytest
 from livethread.errors import CommandError, ErrorCode
 from livethread.model import Sampling
 from livethread_server.engine.admission import Admission, Room
-from livethread_server.engine.wire import Submit
+from livethread_server.engine.wire import Submit, is_side
 
 
-def submit(run: str, prompt: int = 10, most: int | None = 10) -> Submit:
+def submit(run: str, prompt: int = 10, most: int | None = 10, forced: int = 0) -> Submit:
+    """A thread's run, or a task's, whose name begins as a task does."""
     sampling = Sampling(max_tokens=most)
-    return Submit(run=run, thread=run, tenant="x", tokens=(1,) * prompt, sampling=sampling)
+    return Submit(
+        run=run,
+        thread=run,
+        tenant="x",
+        tokens=(1,) * prompt,
+        sampling=sampling,
+        side=is_side(run),
+        forced=(1,) * forced,
+    )
 
 
-def opened(slots: int = 2, cells: int = 1000, context: int = 100, queued_runs: int = 8) -> Admission:
-    admission = Admission(queued_runs)
-    admission.open(Room(slots, cells, context))
+def opened(slots: int = 2, cells: int = 1000, context: int = 100, queued_runs: int = 8, tasks: int = 2) -> Admission:
+    admission = Admission(queued_runs, queued_tasks=2)
+    admission.open(Room(slots, cells, context, tasks))
     return admission
 
 
@@ -132,4 +141,61 @@ def test_a_run_that_is_over_isolates_nobody() -> None:
     admission.release("a")
     admission.offer(submit("a"))
     admission.offer(submit("b"))
+    assert started(admission) == ["a", "b"]
+
+
+def test_tasks_have_slots_and_a_line_of_their_own() -> None:
+    admission = opened(slots=1, tasks=2)
+    for run in ("~1", "~2", "~3", "~4", "a", "b"):
+        admission.offer(submit(run))
+        if run in ("~2", "a"):
+            started(admission)
+    assert list(admission.positions()) == [(1, "b"), (1, "~3"), (2, "~4")]
+    admission.release("~1")
+    assert started(admission) == ["~3"]
+    admission.release("a")
+    assert started(admission) == ["b"]
+
+
+def test_the_line_of_tasks_is_bounded_by_itself() -> None:
+    admission = opened(slots=1, queued_runs=0, tasks=1)
+    admission.offer(submit("~1"))
+    started(admission)
+    admission.offer(submit("~2"))
+    admission.offer(submit("~3"))
+    with pytest.raises(CommandError) as refused:
+        admission.offer(submit("~4"))
+    assert refused.value.code is ErrorCode.QUEUE_FULL
+    assert refused.value.details == {"queued_tasks": 2}
+    admission.offer(submit("a"))
+    assert started(admission) == ["a"]
+
+
+def test_threads_come_before_tasks_and_need_none_of_their_cells() -> None:
+    admission = opened(slots=9, cells=50, tasks=1)
+    admission.close()
+    admission.take_back([submit("~1", 80), submit("a", 30), submit("b", 30)])
+    admission.open(Room(9, 50, 100, 1))
+    assert started(admission) == ["a", "~1"]
+
+
+def test_forced_tokens_are_what_a_run_needs_cells_for() -> None:
+    admission = opened(slots=9, cells=50)
+    admission.offer(submit("a", prompt=20, most=None, forced=10))
+    admission.offer(submit("b", prompt=10, most=10))
+    assert started(admission) == ["a", "b"]
+
+
+def test_nobody_of_either_kind_passes_a_run_that_must_be_alone() -> None:
+    admission = opened(slots=9, tasks=9)
+    for run in ("a", "~1"):
+        admission.offer(submit(run))
+        started(admission)
+    admission.close()
+    admission.take_back([submit("a"), submit("~1")])
+    admission.isolate("~1")
+    admission.open(Room(9, 1000, 100, 9))
+    admission.offer(submit("b"))
+    assert started(admission) == ["~1"]
+    admission.release("~1")
     assert started(admission) == ["a", "b"]

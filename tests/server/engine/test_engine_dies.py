@@ -23,7 +23,7 @@ from livethread_server.engine.engine import Engine
 from livethread_server.engine.ongoing import TRUSTED
 from livethread_server.engine.outputs import RunOutputs
 from livethread_server.engine.wire import Configure, Moved, Output, Submit, merged
-from tests.fake_worker import SLOTS, submits
+from tests.fake_worker import SLOTS, TASKS, submits
 
 CONFIGURE = Configure(model_path="m", context=100, sequences=SLOTS, extra_bufts=False)
 
@@ -248,3 +248,30 @@ async def test_runs_end_where_nobody_keeps_the_process_running_any_more(
         assert engine.trouble is not None
         assert engine.trouble.code is ErrorCode.MODEL_UNAVAILABLE
     assert any(record.levelname == "CRITICAL" for record in caplog.records)
+
+
+async def test_runs_of_tasks_go_on_too_and_wait_in_a_line_of_their_own(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, die=[4], moves=True) as engine:
+        moved: list[Moved] = []
+        engine.on_moved = moved.append
+        tasks = [submit(engine, f"~{number}", side=True) for number in range(TASKS + 2)]
+        run = submit(engine, "r")
+        assert [each.position for each in (*tasks, run)] == [*[0] * TASKS, 1, 2, 0]
+        for said in await asyncio.gather(*map(whole, (*tasks, run))):
+            check_text(said)
+        assert {each.thread for each in moved} == {"r"}
+
+
+async def test_forced_tokens_go_on_behind_those_that_were_told(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, die=[3]) as engine:
+        said = await whole(submit(engine, "~1", side=True, forced=tuple(range(10)), most=1))
+        check_text(said)
+        assert [known for _, _, known, _, _ in submits(tmp_path)] == [0, 3]
+
+
+async def test_without_sequences_for_tasks_their_runs_are_unsupported(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, tasks=0) as engine:
+        with pytest.raises(CommandError, match="--task-sequences 1 or more") as refused:
+            submit(engine, "~1", side=True)
+        assert refused.value.code is ErrorCode.UNSUPPORTED
+        check_text(await whole(submit(engine, "r")))

@@ -45,13 +45,19 @@ def test_an_etag_is_known_only_whole() -> None:
     assert etag(2) == '"v2"'
     assert not is_known(request(("if-none-match", '"v2"')), etag(2, 3))
     assert not is_known(request(), etag(2, 3))
+    assert is_known(request(("if-none-match", "*")), etag(2, 3))
 
 
 def test_a_key_is_one_and_not_endless() -> None:
     assert idempotency_key(request()) is None
     assert idempotency_key(request(("idempotency-key", "k" * 256))) == "k" * 256
-    for bad in ([("idempotency-key", "")], [("idempotency-key", "k" * 257)], [("idempotency-key", "k")] * 2):
-        with pytest.raises(CommandError, match="1 to 256 characters"):
+    for bad in (
+        [("idempotency-key", "")],
+        [("idempotency-key", "k" * 257)],
+        [("idempotency-key", "k k")],
+        [("idempotency-key", "k")] * 2,
+    ):
+        with pytest.raises(CommandError, match="1 to 256 visible"):
             idempotency_key(request(*bad))
 
 

@@ -71,6 +71,9 @@ async def test_a_position_that_is_none_is_refused(house: House) -> None:
         for position in ("x", "e:1:r", "e:-1", "e:1:r:x", "e:" + "1" * 30):
             answer = await client.get("/v1/threads/t/events", headers={"last-event-id": position})
             assert problem(answer) == (400, "bad_request")
+        answer = await client.get("/v1/threads/t/events?since=x")
+        assert problem(answer) == (400, "bad_request")
+        assert answer.json()["detail"].startswith("Field 'since' of the query must match")
         assert problem(await client.get("/v1/threads/none/events")) == (404, "not_found")
 
 
@@ -91,6 +94,8 @@ async def test_a_server_that_goes_away_ends_its_streams(doors: OpenHouse) -> Non
         await other.next("watching")
         doors.web.close_all(CloseCode.SHUTDOWN, "The server shuts down.")
         assert (await stream.rest(), await other.rest()) == ([], [])
+        async with streaming(f"{doors.url}/v1/watch") as late:
+            assert [told.name for told in await late.rest()] == ["watching"]
 
 
 async def test_streams_above_a_principals_share_are_refused_before_anything_begins(house: House) -> None:

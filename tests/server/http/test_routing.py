@@ -152,12 +152,20 @@ async def test_other_methods_are_named(house: House) -> None:
         assert (endless.status_code, endless.headers["allow"]) == (405, "GET, OPTIONS")
 
 
+async def test_a_condition_that_would_not_be_heeded_is_refused(house: House) -> None:
+    async with asking(house, *OPERATIONS) as client:
+        headers = {"if-match": '"v1"'}
+        assert problem(await client.post("/v1/x/a/b", json={"x": 1}, headers=headers)) == (400, "bad_request")
+        assert problem(await client.delete("/v1/threads/t", headers=headers)) == (400, "bad_request")
+        assert (await client.get("/v1/x/a/b", headers=headers)).status_code == 200
+
+
 async def test_our_own_failures_are_logged_and_not_shown(house: House, caplog: pytest.LogCaptureFixture) -> None:
     async with asking(house, *OPERATIONS) as client:
         answer = await client.get("/v1/broken")
         assert problem(answer) == (500, "internal")
         assert "ZeroDivisionError" not in answer.text
-    assert "GET /v1/broken failed" in caplog.text
+    assert "GET '/v1/broken' failed" in caplog.text
 
 
 async def test_every_answer_says_which_server_it_is_from(house: House) -> None:

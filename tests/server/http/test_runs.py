@@ -114,6 +114,19 @@ async def test_who_prefers_not_to_wait_finds_the_run_where_he_is_told(house: Hou
         assert problem(refused) == (400, "bad_request")
 
 
+async def test_who_comes_back_for_a_run_may_wait_for_its_end(house: House) -> None:
+    await with_thread(house)
+    async with asking(house) as client:
+        await client.post(RUNS, json={**HELLO, "run": "r"}, headers={"prefer": "respond-async"})
+        assert (await client.get("/v1/runs/r?wait_ms=10")).json()["run"]["state"] == "queued"
+        asked = asyncio.create_task(client.get("/v1/runs/r?wait_ms=60000"))
+        await speak(house, "r", "Late.")
+        found = (await asked).json()
+        assert (found["run"]["reason"], found["message"]["content"]) == ("stop", "Late.")
+        assert (await client.get("/v1/runs/r?wait_ms=60000")).json() == found
+        assert problem(await client.get("/v1/runs/r?wait_ms=-1")) == (400, "bad_request")
+
+
 @pytest.mark.parametrize(("method", "path"), [("DELETE", "/v1/runs/r"), ("POST", "/v1/runs/r/cancel")])
 async def test_a_run_is_cancelled_and_may_be_again(house: House, method: str, path: str) -> None:
     await with_thread(house)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 import openapi_spec_validator
 import pytest
 from msgspec import Meta, Struct
@@ -92,6 +93,12 @@ def test_every_status_that_may_come_is_there_with_its_codes(document: dict[str, 
     assert answers["202"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Wish"}
     assert set(answers["201"]["headers"]) == {"ETag"}
     assert "content" not in document["paths"]["/things/{thing}"]["delete"]["responses"]["204"]
+
+
+def test_no_body_need_be_sent_where_no_field_is_needed(document: dict[str, Any]) -> None:
+    assert document["paths"]["/things/{thing}"]["post"]["requestBody"]["required"] is True
+    made = openapi((msgspec.structs.replace(MAKE, body=Page),), "1")["paths"]["/things/{thing}"]["post"]
+    assert made["requestBody"]["required"] is False
 
 
 def test_what_anybody_may_ask_for_needs_no_token(document: dict[str, Any]) -> None:

@@ -6,6 +6,9 @@ import asyncio
 import json
 import math
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from livethread.tasks import ChatCompletionInput, ChatTurn
 from tests.plugin import EXAMPLE, installed
 from tests.serving import ServerProcess
 
+README = Path(__file__).parents[3] / "README.md"
 CHAT = {"messages": [{"role": "user", "content": "Say hello."}], "temperature": 0, "max_tokens": 6}
 SCHEMA = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
 
@@ -27,7 +31,7 @@ def served(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     site = installed(EXAMPLE, tmp_path_factory.mktemp("plugin"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
-        server = ServerProcess(tmp_path_factory.mktemp("server"), model_path, "--task-sequences", "4")
+        server = ServerProcess(tmp_path_factory.mktemp("server"), model_path, "--task-sequences", "4", "--drain", "0.2")
         server.start()
     yield server
     server.stop()
@@ -139,3 +143,36 @@ def test_a_cancelled_task_frees_what_it_held(web: httpx.Client) -> None:
     assert web.get("/v1/stats").json()["live"]["running"] == 0
     figures = web.get("/metrics").text
     assert 'livethread_tasks_finished_total{kind="chat-completion",state="cancelled"} 6.0' in figures
+
+
+def test_what_readme_says_of_tasks_runs(served: ServerProcess, tmp_path: Path) -> None:
+    (tmp_path / ".curlrc").write_text("fail\nsilent\nshow-error\n")
+    section = (
+        README.read_text()
+        .partition("## Tasks\n")[2]
+        .partition("\n## ")[0]
+        .replace("127.0.0.1:8000", served.url.removeprefix("http://"))
+    )
+    shell, python = re.findall(r"```(?:sh|python)\n(.*?)```", section, re.DOTALL)
+    home = {**os.environ, "HOME": str(tmp_path), "CURL_HOME": str(tmp_path)}
+    told = subprocess.run(
+        ["bash", "-e", "-c", shell], env=home, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    assert "event: task.delta" in told.stdout
+    assert '"id":"job-1","kind":"embedding","state":"done"' in told.stdout
+    said = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True, timeout=60, check=True)
+    assert "Usage(prompt_tokens=" in said.stdout
+
+
+def test_a_server_that_goes_away_tells_who_streams_and_exits_with_0(served: ServerProcess, web: httpx.Client) -> None:
+    long = CHAT | {"max_tokens": 1500, "messages": [{"role": "user", "content": "Count to a thousand."}]}
+    with web.stream("POST", "/v1/tasks/chat-completion?stream=true", json=long) as stream:
+        lines = stream.iter_lines()
+        while next(lines) != "event: task.delta":
+            pass
+        served.send_signal()
+        data = [line for line in lines if line.startswith("data: ")]
+    last = json.loads(data[-1].removeprefix("data: "))
+    assert (last["task"]["state"], last["task"]["reason"]) == ("cancelled", "cancelled")
+    assert served.wait() == 0

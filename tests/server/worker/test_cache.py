@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from livethread.model import Sampling
 from livethread_server.engine.wire import Submit
-from livethread_server.worker.cache import WAIT, WORTH, Place, misplaced, place, upcoming
+from livethread_server.worker.cache import SIDE_WORTH, WAIT, WORTH, Place, misplaced, place, upcoming, victim
 from livethread_server.worker.run import Run
 from livethread_server.worker.sequence import Sequence
 
@@ -20,8 +20,8 @@ class Silent:
         """Nothing to free."""
 
 
-def a_run() -> Run:
-    submit = Submit(run="r", thread="t", tenant="x", tokens=(1,), sampling=Sampling())
+def a_run(*, side: bool = False) -> Run:
+    submit = Submit(run="r", thread="~1" if side else "t", tenant="x", tokens=(1,), sampling=Sampling(), side=side)
     return Run(submit, Silent(), reused=0, arrived_at=0, at=0)
 
 
@@ -146,7 +146,7 @@ def test_a_prompt_that_is_being_read_is_waited_for_where_that_saves_enough() -> 
     run = every[0].run
 
     def found(tokens: list[int], held: int = 0, tenant: str = "x") -> tuple[Run, int] | None:
-        return upcoming(every, tenant=tenant, tokens=tokens, held=held)
+        return upcoming(every, thread="new", tenant=tenant, tokens=tokens, held=held)
 
     assert found([*prompt, 7, 8]) == (run, 400)
     assert found(prompt) == (run, 398)
@@ -158,3 +158,68 @@ def test_a_prompt_that_is_being_read_is_waited_for_where_that_saves_enough() -> 
     for sequence in every:
         sequence.run = None
     assert found(prompt) is None
+
+
+def beside(every: list[Sequence], thread: str, tokens: list[int], tasks: int = 2) -> Place | None:
+    return place(every, thread=thread, tenant="x", tokens=tokens, can_keep=lambda *_: True, tasks=tasks)
+
+
+def test_a_task_never_takes_a_threads_sequence_nor_more_than_there_are_for_tasks() -> None:
+    every = slots(("a", [1, 2, 3]), ("~1", [4, 5, 6]), ("~2", [7, 8, 9]), empty=1)
+    assert beside(every, "~3", LONG) == Place(every[1], 0)
+    every[1].run = every[2].run = a_run(side=True)
+    assert beside(every, "~3", LONG) is None
+    assert beside(every, "b", LONG) == Place(every[3], 0)
+
+
+def test_a_thread_never_takes_a_tasks_sequence_nor_one_that_is_for_tasks() -> None:
+    every = slots(("~1", [4, 5, 6]), ("a", [1, 2, 3]), ("b", [1, 2, 3]), empty=1)
+    assert beside(every, "c", LONG) == Place(every[1], 0)
+    every[1].run = every[2].run = a_run()
+    assert beside(every, "c", LONG) is None
+    assert beside(every, "~2", LONG) == Place(every[3], 0)
+
+
+def test_a_run_whose_thread_is_gone_counts_as_a_threads_until_it_ends() -> None:
+    every = slots(("~1", [4, 5, 6]), empty=2)
+    every[1].run = a_run()
+    assert (every[1].held, every[1].side) == (True, False)
+    assert beside(every, "~2", LONG, tasks=1) == Place(every[0], 0)
+
+
+def test_a_history_that_comes_back_goes_on_in_the_tasks_sequence() -> None:
+    every = slots(("~1", LONG), ("~2", LONG[:50]), empty=2)
+    assert beside(every, "~3", [*LONG, 7, 8], tasks=3) == Place(every[0], 100)
+    lost = 100 - SIDE_WORTH
+    assert beside(every, "~3", [*LONG[:lost], 7, 8], tasks=3) == Place(every[0], lost)
+
+
+def test_a_history_that_differs_early_is_copied_and_not_overwritten() -> None:
+    every = slots(("~1", LONG), empty=2)
+    assert beside(every, "~2", [*LONG[:60], 7, 8]) == Place(every[1], 60, every[0])
+    every[0].tenant = "somebody else"
+    assert beside(every, "~2", [*LONG, 7, 8]) == Place(every[1], 0)
+
+
+def test_threads_and_tasks_copy_from_each_other_less_being_worth_it_for_a_task() -> None:
+    every = slots(("a", LONG), ("~1", list(range(200, 300))), empty=2)
+    assert beside(every, "~2", [*LONG[:SIDE_WORTH], 7, 8]) == Place(every[2], SIDE_WORTH, every[0])
+    assert beside(every, "b", [*range(200, 300), 7, 8]) == Place(every[2], 100, every[1])
+
+
+def test_a_choice_waits_for_little_of_its_own_tasks_prompt() -> None:
+    prompt = list(range(SIDE_WORTH + 2))
+    every = slots(("~1", prompt))
+    every[0].in_kv, every[0].run = 0, a_run(side=True)
+    found = upcoming(every, thread="~1", tenant="x", tokens=prompt, held=0)
+    assert found == (every[0].run, SIDE_WORTH)
+    assert upcoming(every, thread="~2", tenant="x", tokens=prompt, held=0) is None
+    assert upcoming(every, thread="~1", tenant="x", tokens=prompt, held=1) is None
+
+
+def test_who_needs_cells_takes_them_from_his_own_kind_first() -> None:
+    every = slots(("~1", LONG), ("a", LONG), ("b", LONG))
+    assert victim(every) is every[1]
+    assert victim(every, ("a",)) is every[2]
+    assert victim(every, side=True) is every[0]
+    assert victim(every[:1]) is every[0]

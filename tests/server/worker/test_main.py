@@ -21,10 +21,11 @@ def test_it_ends_when_its_input_does() -> None:
 
 
 def test_it_says_what_it_has_loaded_quietly_and_ends_with_its_input(model_path: Path) -> None:
-    ended = subprocess.run(COMMAND, input=configure(model_path), capture_output=True, check=True)
+    ended = subprocess.run(COMMAND, input=configure(model_path, task_sequences=3), capture_output=True, check=True)
     (ready,) = unpack_up().feed(ended.stdout)
     assert isinstance(ready, Ready)
     assert (ready.context, ready.sequences, ready.cells, ready.cuttable) == (64, 2, 128, True)
+    assert ready.task_sequences == 3
     assert b"llama_model_loader: loaded" not in ended.stderr
 
 

@@ -24,14 +24,14 @@ IDLE_AFTER = 100.0
 class Kept:
     """Residencies over cells and real folders, with a clock that the test moves."""
 
-    def __init__(self, folder: Path, ram: int = PLENTY) -> None:
+    def __init__(self, folder: Path, ram: int = PLENTY, tasks: int = 0) -> None:
         self.now = 1000.0
-        self.cells = Cells()
+        self.cells = Cells(3 + tasks)
         self.files = Files(lambda: None)
         self.tiers = [tier_in(folder, "ram", ram), tier_in(folder, "disk")]
-        self.archive = Archive(self.tiers, self.files, NAMER.fingerprint)
+        self.archive = Archive(self.tiers, self.files, NAMER.fingerprint, passing=2 * tasks)
         self.residencies = Residencies(
-            self.cells.context, self.archive, NAMER, SHAPE, idle_after=IDLE_AFTER, clock=lambda: self.now
+            self.cells.context, self.archive, NAMER, SHAPE, idle_after=IDLE_AFTER, clock=lambda: self.now, tasks=tasks
         )
 
     def live(self, thread: str, count: int = 300, first: int = 0) -> Sequence:
@@ -187,3 +187,40 @@ def test_a_thread_that_went_on_or_was_edited_is_saved_as_it_is_now(kept: Kept, u
     slot = use(kept)
     kept.tidy(SETTLE)
     assert kept.where("t") == ("ram", slot.in_kv)
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Iterator[Kept]:
+    kept = Kept(tmp_path, tasks=1)
+    yield kept
+    kept.files.close()
+
+
+def test_a_displaced_task_is_kept_and_nobody_is_told(beside: Kept) -> None:
+    beside.live("~1")
+    beside.live("t", first=5000)
+    beside.live("~2", first=9000)
+    assert beside.files.settle(10)
+    assert {moved.thread for moved in beside.residencies.moved()} == {"t"}
+    assert (beside.where("~1"), beside.where("~2")) == (("ram", 300), ("cold", 0))
+    stats = beside.residencies.stats()
+    assert stats["threads"] == {"live": 1, "ram": 0, "disk": 0}
+    assert stats["live"] == {"sequences": 1, "running": 0, "tokens": 300, "of": 3, "cells": 3 * beside.cells.length}
+    assert stats["tasks"] == {"sequences": 1, "running": 0, "tokens": 300, "of": 1, "kept": 1}
+
+
+def test_a_tasks_context_that_was_not_used_for_long_is_put_away_uncounted(beside: Kept) -> None:
+    beside.live("~1")
+    beside.tidy(IDLE_AFTER)
+    assert beside.residencies.stats()["tasks"]["sequences"] == 0
+    assert beside.residencies.evictions == 0
+    assert beside.where("~1") == ("ram", 300)
+    assert beside.residencies.moved() == ()
+
+
+def test_nothing_of_tasks_is_put_on_disk_for_the_next_server(beside: Kept, tmp_path: Path) -> None:
+    beside.live("~1")
+    beside.live("~2", first=9000)
+    beside.residencies.close()
+    assert beside.files.settle(10)
+    assert list((tmp_path / "disk" / "chunks").iterdir()) == []

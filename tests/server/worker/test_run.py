@@ -22,10 +22,21 @@ class Counted:
         self.closed += 1
 
 
-def a_run(generated: tuple[int, ...] = (), told: int = 0, **sampling: object) -> tuple[Run, Counted]:
+def a_run(
+    generated: tuple[int, ...] = (), told: int = 0, forced: tuple[int, ...] = (), **sampling: object
+) -> tuple[Run, Counted]:
     sampler = Counted()
     asked = Sampling(**sampling)  # type: ignore[arg-type]
-    submit = Submit(run="r", thread="t", tenant="x", tokens=(1, 2, 3), sampling=asked, generated=generated, said=told)
+    submit = Submit(
+        run="r",
+        thread="t",
+        tenant="x",
+        tokens=(1, 2, 3),
+        sampling=asked,
+        generated=generated,
+        said=told,
+        forced=forced,
+    )
     return Run(submit, sampler, reused=1, arrived_at=1.0, at=2.0), sampler
 
 
@@ -222,3 +233,26 @@ def test_a_later_life_tells_the_logprobs_of_what_was_not_told(
     whole = generated_by(alone, pieces, 1, hear).delta or Delta((), "")
     assert before.logprobs + after.logprobs == whole.logprobs
     assert before.tokens + after.tokens == whole.tokens
+
+
+def test_forced_tokens_are_known_told_and_end_with_the_last_one() -> None:
+    run, _ = a_run(forced=(5, 6, 7), max_tokens=1, stop=("b",))
+    for token, piece in ((5, b"a"), (6, b"b"), (7, b"c")):
+        assert run.reason is None
+        assert run.known == token
+        run.took(token, piece, 3.0)
+    assert run.known is None
+    output = said(run)
+    assert output.delta == Delta((5, 6, 7), "abc")
+    assert output.finished is not None
+    assert (output.finished.reason, output.finished.completion) == ("length", 3)
+
+
+def test_forced_tokens_that_were_told_before_the_engine_died_come_first_and_unsaid() -> None:
+    run, _ = a_run(generated=(5,), told=1, forced=(5, 6))
+    assert run.known == 5
+    run.took(5, b"a", 3.0)
+    assert (run.known, said(run).delta) == (6, None)
+    run.took(6, b"b", 4.0)
+    assert said(run).delta == Delta((6,), "b")
+    assert run.reason == "length"

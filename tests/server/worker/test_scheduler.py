@@ -92,3 +92,18 @@ def test_a_chunk_is_never_one_token_and_never_leaves_one_over(
 
 def test_a_prompt_of_a_single_token_is_a_chunk_of_one() -> None:
     assert plan(0, [Waiting(0, 1, 0, 0)], costs(), step_ms=100, longest=LONGEST) == [Chunk(0, 1)]
+
+
+def test_threads_prompts_come_before_tasks_however_long_these_have_waited() -> None:
+    waiting = [Waiting(0, 500, 0, 1, side=True), Waiting(1, 12, 0, 9), Waiting(2, 500, 0, 2, side=True)]
+    chunks = plan(1, waiting, costs(), step_ms=100, longest=LONGEST)
+    assert chunks == [Chunk(1, 12), Chunk(0, 10)]
+    chunks = plan(1, [*waiting, Waiting(3, 500, 0, 10)], costs(), step_ms=100, longest=LONGEST)
+    assert chunks == [Chunk(1, 12), Chunk(3, 10)]
+
+
+def test_tasks_prompts_make_no_step_longer_than_it_should_be() -> None:
+    task = Waiting(0, 500, 0, 1, side=True)
+    assert plan(0, [task], costs(), step_ms=100, longest=LONGEST) == [Chunk(0, 25)]
+    assert plan(0, [task, Waiting(1, 20, 0, 9)], costs(), step_ms=100, longest=LONGEST) == [Chunk(1, 20)]
+    assert plan(0, [task, Waiting(1, 10, 0, 9)], costs(), step_ms=100, longest=LONGEST) == [Chunk(1, 10), Chunk(0, 15)]

@@ -12,11 +12,13 @@ from tests.cells import Cells
 class Borrowed:
     """Slots over cells, and who was saved before another took the sequence."""
 
-    def __init__(self, sequences: int = 3) -> None:
+    def __init__(self, sequences: int = 3, tasks: int = 0) -> None:
         self.cells = Cells(sequences)
         self.saved: list[str | None] = []
         self.pinned: set[str] = set()
-        self.slots = Slots(self.cells.context, lambda slot: self.saved.append(slot.thread), self.pinned, lambda: 7.0)
+        self.slots = Slots(
+            self.cells.context, lambda slot: self.saved.append(slot.thread), self.pinned, lambda: 7.0, tasks
+        )
 
     def fill(self, thread: str, *tokens: int, tenant: str = "x") -> Sequence:
         """Take a sequence for a thread, put all of its tokens there, and let go of it."""
@@ -143,3 +145,34 @@ def test_cells_that_are_not_trusted_are_empty_whoever_has_them(borrowed: Borrowe
     slot = borrowed.fill("t", 1, 2, 3)
     borrowed.slots.distrust(slot)
     assert (slot.in_kv, slot.thread, borrowed.cells.held[slot.id]) == (0, "t", [])
+
+
+def test_a_task_that_goes_on_saves_nothing_and_one_that_displaces_saves_it() -> None:
+    borrowed = Borrowed(3, tasks=1)
+    first = borrowed.fill("~1", *LONG)
+    assert borrowed.fill("~2", *LONG, 1, 2, 3) is first
+    assert borrowed.saved == []
+    wanted = Ingest(thread="~3", tenant="x", tokens=(1, 2, 3))
+    chosen = borrowed.slots.choose(wanted)
+    assert chosen is not None
+    assert borrowed.slots.must_save(wanted, chosen)
+    assert borrowed.take("~3", 1, 2, 3) is first
+    assert borrowed.saved == ["~2"]
+
+
+def test_a_state_that_is_put_over_a_tasks_context_saves_it_whatever_they_have_in_common() -> None:
+    borrowed = Borrowed(2, tasks=1)
+    borrowed.fill("~1", *LONG)
+    wanted = Ingest(thread="~2", tenant="x", tokens=LONG)
+    chosen = borrowed.slots.choose(wanted)
+    assert chosen is not None
+    other = Cells(2)
+    other.held[0] = list(LONG)
+    borrowed.slots.take(wanted, chosen, other.export(0))
+    assert borrowed.saved == ["~1"]
+
+
+def test_room_is_what_threads_could_have_whoever_has_the_sequences() -> None:
+    borrowed = Borrowed(3, tasks=1)
+    borrowed.fill("~1", *LONG)
+    assert borrowed.slots.room == 2

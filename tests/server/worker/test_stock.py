@@ -221,3 +221,18 @@ def test_a_shelf_whose_folder_was_taken_away_rests_and_is_made_again(stocked: St
     assert stocked.read(before) == (Read(None, ("ram",)), [])
     stocked.ram.rests_until = 0.0
     assert stocked.shelved("w", first=300).there == {"ram"}
+
+
+def test_a_task_pushes_out_other_tasks_and_no_thread(tmp_path: Path) -> None:
+    size = 2 * Stocked(tmp_path / "sized").new("t").head.file_size
+    stocked = Stocked(tmp_path, ram=size, disk=0)
+    kept, passing = stocked.shelved("t"), stocked.shelved("~1", first=1000)
+    stocked.stock.tiers.pop("disk")
+    newer = stocked.shelved("~2", first=2000)
+    assert (kept.on("ram"), passing.on("ram"), newer.on("ram")) == (True, False, True)
+    other = stocked.shelved("u", first=3000)
+    assert (newer.on("ram"), other.on("ram")) == (False, True)
+    assert stocked.shelved("~3", first=4000).lost
+    assert (kept.on("ram"), other.on("ram")) == (True, True)
+    assert stocked.shelved("v", first=5000).on("ram")
+    assert not kept.on("ram")

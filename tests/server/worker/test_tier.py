@@ -39,6 +39,15 @@ def test_what_was_used_longest_ago_goes_first_and_what_is_spared_last(tier: Tier
     assert tier.oldest(lambda entry: entry is two) == [three, one, two]
 
 
+def test_what_only_tasks_hold_goes_before_all_else(tier: Tier) -> None:
+    one, two, three, four = entries(4)
+    for entry, holders in ((one, {"t"}), (two, set[str]()), (three, {"~1", "t"}), (four, {"~1", "~2"})):
+        entry.holders |= holders
+        tier.add(entry)
+    assert [each.side for each in (one, two, three, four)] == [False, False, False, True]
+    assert tier.oldest(lambda entry: entry in (one, four)) == [four, two, three, one]
+
+
 def test_what_is_still_being_written_does_not_go(tier: Tier) -> None:
     one, two = entries(2)
     one.there.clear()

@@ -11,7 +11,7 @@ import pytest
 from livethread_server.engine.wire import Configure, Evict, Settled, Warm
 from livethread_server.worker.llama import Context, Logits, Model, State, loaded, quiet
 from livethread_server.worker.scheduler import Costs
-from tests.driven import Driven, sources, tokens_of, words
+from tests.driven import Driven, reused, sources, tokens_of, words
 
 LENGTH, SEQUENCES = 2048, 2
 LONG = 900
@@ -149,3 +149,17 @@ def test_an_edit_behind_the_last_boundary_reuses_nothing_wrong(driven: Driven, k
     evict(driven, 1, "t")
     assert sources(driven.ask("r3", edited, "t", max_tokens=1)) == (0, 0, 0)
     assert np.array_equal(next_logits(driven, "t"), expected)
+
+
+def test_tasks_go_on_in_their_sequence_and_choices_say_the_same(shared: tuple[Context, Costs]) -> None:
+    for sequence in range(SEQUENCES):
+        shared[0].drop(sequence)
+    configure = Configure(model_path=__file__, context=LENGTH, sequences=1, task_sequences=SEQUENCES - 1)
+    driven = Driven(*shared, configure)
+    first = driven.ask("r1", words(1), "~1", max_tokens=3)
+    for run in ("r2", "r3"):
+        driven.submit(run, words(1) + tokens_of(first) + words(2, 5), "~2", max_tokens=2)
+    second, third = driven.finish("r2", "r3")
+    assert reused(second) == 52
+    assert tokens_of(second) == tokens_of(third)
+    driven.tiers.files.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 
 from livethread.errors import bad_request
@@ -9,6 +10,9 @@ from livethread.model import Usage
 from livethread.tasks import Embedding, EmbeddingInput, EmbeddingResult
 from livethread_server.tasks.kind import Abilities, Bench, Vector
 from livethread_server.tasks.kinds.vectors import fitted
+
+FEW = 16
+"""As many vectors are made to fit at once; more of them beside the event loop."""
 
 
 class EmbeddingKind:
@@ -33,13 +37,16 @@ class EmbeddingKind:
             )
         texts = [await bench.embed_tokens(one) if isinstance(one, str) else one for one in _texts(asked)]
         async with aclosing(bench.embed(texts, asked.pooling)) as vectors:
-            found = [_embedding(vector, asked, texts) async for vector in vectors]
+            found = [await _embedding(vector, asked, texts) async for vector in vectors]
         found.sort(key=lambda embedding: embedding.index)
         return EmbeddingResult(tuple(found), Usage(sum(map(len, texts)), 0, 0))
 
 
-def _embedding(vector: Vector, asked: EmbeddingInput, texts: list[tuple[int, ...]]) -> Embedding:
-    rows = tuple(fitted(row, asked.embd_normalize, asked.dimensions) for row in vector.rows)
+async def _embedding(vector: Vector, asked: EmbeddingInput, texts: list[tuple[int, ...]]) -> Embedding:
+    def fit() -> tuple[tuple[float, ...], ...]:
+        return tuple(fitted(row, asked.embd_normalize, asked.dimensions) for row in vector.rows)
+
+    rows = fit() if len(vector.rows) <= FEW else await asyncio.to_thread(fit)
     return Embedding(vector.index, rows if asked.pooling == "none" else rows[0], len(texts[vector.index]))
 
 

@@ -25,6 +25,6 @@ class Rerank:
     async def run(self, asked: RerankInput, bench: Bench) -> RerankResult:
         pairs = [await bench.pair(asked.query, document) for document in asked.documents]
         async with aclosing(bench.embed(pairs, "rank")) as vectors:
-            found = [Ranked(vector.index, vector.rows[0][0]) async for vector in vectors]
+            found = [Ranked(vector.index, float(vector.rows[0, 0])) async for vector in vectors]
         found.sort(key=lambda ranked: (-ranked.relevance_score, ranked.index))
         return RerankResult(tuple(found[: asked.top_n]), Usage(sum(map(len, pairs)), 0, 0))

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 
 from livethread.errors import bad_request
-from livethread.model import Usage
 from livethread.tasks import ChatTurn, LabelScore, TextClassificationInput, TextClassificationResult
 from livethread_server.tasks.kind import Abilities, Bench
 from livethread_server.tasks.kinds.generation import refusal
@@ -36,8 +35,7 @@ class TextClassification:
         turn = ChatTurn("user", _question(asked))
         prompt = await bench.chat([turn], go_on=False)
         answers = [await bench.tokenize(label, special=False) for label in labels]
-        logprobs = await bench.score(prompt, answers)
-        usage = Usage(len(prompt), sum(map(len, answers)), 0)
+        logprobs, usage = await bench.score(prompt, answers)
         return TextClassificationResult(_ranked(labels, answers, logprobs, asked.normalise), usage)
 
 

@@ -1,0 +1,189 @@
+"""The operations under ``/openai/v1``: each makes tasks of a request and an answer of what they come to.
+
+It must never know how requests are read and guarded: that is `routes`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from livethread.errors import ErrorCode
+from livethread_server.http.call import Call
+from livethread_server.http.door import HttpDoor
+from livethread_server.http.openai import chat, completions, embeddings
+from livethread_server.http.openai.answers import (
+    ChatChunk,
+    ChatCompletion,
+    Completion,
+    EmbeddingList,
+    ModelList,
+    ModelObject,
+)
+from livethread_server.http.openai.errand import Errand
+from livethread_server.http.openai.errors import error_answer
+from livethread_server.http.openai.head import Head
+from livethread_server.http.openai.models import Models
+from livethread_server.http.openai.requests import ChatRequest, CompletionRequest, EmbeddingRequest, GenerationRequest
+from livethread_server.http.openai.streaming import ErrandStream, Telling
+from livethread_server.http.operation import Header, Operation, json_answer
+from livethread_server.http.routing import nothing_else, routes
+from livethread_server.tasks.tasks import Tasks
+
+PREFIX = "/openai/v1"
+TAG = "OpenAI"
+KEY = Header("Idempotency-Key", "The same key with the same request is the same task, which is not done twice.")
+REQUEST = Header("x-request-id", "The id of the task that did it, or of the first one.")
+ENGINE_ERRORS = (
+    *(ErrorCode.CONTEXT_OVERFLOW, ErrorCode.UNSUPPORTED, ErrorCode.QUEUE_FULL),
+    *(ErrorCode.MODEL_LOADING, ErrorCode.MODEL_UNAVAILABLE),
+)
+
+
+def openai_routes(operations: Sequence[Operation], door: HttpDoor) -> list[BaseRoute]:
+    """The routes of the operations, which refuse as OpenAI does; whatever else begins with ``/openai`` is not there."""
+    return [*routes(operations, door, error_answer), nothing_else("/openai", door, error_answer)]
+
+
+class OpenAiDoor:
+    """OpenAI's API over ``tasks``. ``version`` is this server's, which answers name as their fingerprint."""
+
+    def __init__(self, tasks: Tasks, models: Models, version: str) -> None:
+        self._tasks = tasks
+        self._models = models
+        self._fingerprint = f"b-livethread-{version}"  # llama.cpp's begin with a "b" too
+
+    def operations(self) -> list[Operation]:
+        """All of them."""
+        return [
+            _get("models", "/models", "The models that are served.", self.list_models, ModelList),
+            _get(
+                "model", "/models/{model}", "A model that is served.", self.get_model, ModelObject, ErrorCode.NOT_FOUND
+            ),
+            _post("chat/completions", "Continue a chat.", self.chat, ChatRequest, ChatCompletion, ChatChunk),
+            _post("completions", "Continue prompts.", self.completions, CompletionRequest, Completion, Completion),
+            _post("embeddings", "Turn texts into vectors.", self.embeddings, EmbeddingRequest, EmbeddingList),
+        ]
+
+    async def list_models(self, call: Call) -> Response:
+        """``GET /models``."""
+        return json_answer(self._models.list())
+
+    async def get_model(self, call: Call) -> Response:
+        """``GET /models/{model}``."""
+        return json_answer(self._models.get(call.path["model"]))
+
+    async def chat(self, call: Call) -> Response:
+        """``POST /chat/completions``."""
+        request: ChatRequest = call.body
+        model = self._models.check(request.model)
+        asked = chat.chat_input(request, self._models.card.context)
+        errand = await self._begin(call, chat.KIND, [asked])
+        head = self._head(f"chatcmpl-{errand.id}", model)
+        if request.stream:
+            return await _stream(call, errand, chat.ChatStream(head, request.n or 1, usage=_wants_usage(request)))
+        (result,) = await _results(call, errand)
+        return _answer(errand, chat.chat_completion(head, result))
+
+    async def completions(self, call: Call) -> Response:
+        """``POST /completions``."""
+        request: CompletionRequest = call.body
+        model = self._models.check(request.model)
+        asked = completions.completion_inputs(request, self._models.card.context)
+        echoes = completions.echoes_of(request)
+        errand = await self._begin(call, completions.KIND, asked)
+        head = self._head(f"cmpl-{errand.id}", model)
+        if request.stream:
+            usage = _wants_usage(request)
+            return await _stream(call, errand, completions.CompletionStream(head, echoes, request.n or 1, usage=usage))
+        return _answer(errand, completions.completion(head, echoes, await _results(call, errand)))
+
+    async def embeddings(self, call: Call) -> Response:
+        """``POST /embeddings``."""
+        request: EmbeddingRequest = call.body
+        model = self._models.check(request.model)
+        errand = await self._begin(call, embeddings.KIND, [embeddings.embedding_input(request)])
+        (result,) = await _results(call, errand)
+        return _answer(errand, embeddings.embedding_list(request, model, result))
+
+    async def _begin(self, call: Call, kind: str, asked: Sequence[dict[str, Any]]) -> Errand:
+        errand = Errand(self._tasks, call.session.principal)
+        with _closed_on_failure(errand):
+            # Not given up in the middle when the client goes: nobody would end the task that is being made.
+            await errand.begin(kind, asked, call.request.headers.get(KEY.name))
+        return errand
+
+    def _head(self, answer: str, model: str) -> Head:
+        return Head(answer, int(time.time()), model, self._fingerprint)
+
+
+async def _results(call: Call, errand: Errand) -> list[Any]:
+    with _closed_on_failure(errand):
+        return await call.patiently(errand.results())
+
+
+async def _stream(call: Call, errand: Errand, telling: Telling) -> Response:
+    """An answer that begins with the first text: what fails before that still has a status of its own."""
+    with _closed_on_failure(errand):
+        await call.patiently(errand.first())
+    return ErrandStream(errand, telling, call, _headers(errand))
+
+
+@contextmanager
+def _closed_on_failure(errand: Errand) -> Iterator[None]:
+    """Nobody waits for an errand any more that failed, or whose client has gone."""
+    try:
+        yield
+    except BaseException:
+        errand.close()
+        raise
+
+
+def _answer(errand: Errand, value: msgspec.Struct) -> Response:
+    return json_answer(value, headers=_headers(errand))
+
+
+def _headers(errand: Errand) -> dict[str, str]:
+    """OpenAI's clients show this one as the request's id: here it is the task's."""
+    return {"x-request-id": errand.id}
+
+
+def _wants_usage(request: GenerationRequest) -> bool:
+    return bool(request.stream_options and request.stream_options.include_usage)
+
+
+def _get(name: str, path: str, summary: str, handler: Any, ok: Any, *errors: ErrorCode) -> Operation:
+    return Operation(
+        id=f"openai.{name}",
+        method="GET",
+        path=PREFIX + path,
+        tag=TAG,
+        summary=summary,
+        handler=handler,
+        ok=ok,
+        errors=errors,
+        free=True,
+    )
+
+
+def _post(name: str, summary: str, handler: Any, body: Any, ok: Any, streams: Any = None) -> Operation:
+    return Operation(
+        id=f"openai.{name.replace('/', '.')}",
+        method="POST",
+        path=f"{PREFIX}/{name}",
+        tag=TAG,
+        summary=summary,
+        handler=handler,
+        body=body,
+        ok=ok,
+        streams=streams,
+        headers=(KEY,),
+        tells=(REQUEST,),
+        errors=(ErrorCode.NOT_FOUND, *ENGINE_ERRORS),
+    )
