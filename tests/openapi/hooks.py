@@ -13,67 +13,107 @@ from schemathesis.core import NOT_SET
 
 Map = dict[str, Any]
 
-MOST = {"max_tokens": 3, "n_predict": 3, "n": 2}
+MOST = {"max_tokens": 3, "max_completion_tokens": 3, "n_predict": 3, "n": 2}
 """Nobody reads what is generated here."""
-INTEGERS = 1 << 31
+NEEDLESS = {
+    # A grammar, a schema or a served name is not any text, and what the model cannot do is refused.
+    *("model", "grammar", "json_schema", "response_format", "suffix", "input_prefix", "input_suffix", "dimensions"),
+    # They must fit the vocabulary, or what else is sent.
+    *("logit_bias", "n_probs", "n_predict", "top_logprobs", "echo", "best_of", "continue_final_message"),
+}
 CONTEXT = 512
+VOCABULARY = 1000
+"""Fewer than any model has."""
 KEYS = count(1)
+SHORT = 8
 
 
 @schemathesis.hook
-def before_call(context: Any, case: schemathesis.Case, kwargs: Map) -> None:
+def before_call(context: Any, case: schemathesis.Case[Any], kwargs: Map) -> None:
     """The last that is done to a request."""
-    if case.method == "POST" and case.path.endswith("/runs") and case.body is NOT_SET:
+    positive = case.meta is not None and case.meta.generation.mode.is_positive
+    if case.method == "POST" and case.body is NOT_SET and (positive or case.path.endswith("/runs")):
         case.body, case.media_type = {}, "application/json"
     body = case.body if isinstance(case.body, dict) else {}
     if case.path.endswith("/runs") and case.method == "POST":
+        if body.get("sampling") is None:
+            body["sampling"] = {}
+        _bound(body["sampling"])
+    elif case.path.endswith(("-completion", "completions")):
         _bound(body)
-    elif case.path.endswith("-completion"):
-        _bound({"sampling": body})
-    if case.meta is not None and case.meta.generation.mode.is_positive:
+    if positive:
         _make_sense(case, body)
 
 
-def _bound(body: Map) -> None:
+def _bound(sampling: Any) -> None:
     """Have few tokens generated."""
-    if body.get("sampling") is None:
-        body["sampling"] = {}
-    sampling = body["sampling"]
-    if isinstance(sampling, dict):
-        if sampling.get("max_tokens") is None and sampling.get("n_predict") is None:
-            sampling["max_tokens"] = MOST["max_tokens"]
-        for name, most in MOST.items():
-            given = sampling.get(name)
-            if type(given) is int and not 1 <= given <= most and given < INTEGERS and given:
-                sampling[name] = most if given > 0 or name == "n_predict" else given
+    if not isinstance(sampling, dict):
+        return
+    if all(sampling.get(name) is None for name in ("max_tokens", "n_predict")):
+        sampling["max_tokens"] = MOST["max_tokens"]
+    for name, most in MOST.items():
+        given = sampling.get(name)
+        if type(given) in (int, float) and (most < given < 1 << 31 or given == -1) and given == int(given):
+            sampling[name] = most if name != "n" or given > 0 else given
 
 
-def _make_sense(case: schemathesis.Case, body: Map) -> None:
+def _make_sense(case: schemathesis.Case[Any], body: Map) -> None:
     """Where the document can only say 'a text' or 'a number', send one that stands for something."""
     if "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = f"key-{next(KEYS)}"  # no two requests are the same
+    for name in ("If-Match", "Last-Event-ID"):
+        if case.headers.get(name, "").isalnum():  # in its coverage phase it knows no other headers
+            del case.headers[name]
     case.query.pop("cursor", None)
-    if case.path.endswith("/shares"):
-        body.clear()
-        body |= {"principal": "somebody", "role": "viewer"}
-    if case.path.endswith("/count-tokens"):
-        body |= {"content": "Hi.", "messages": None}
-    if case.path.endswith("/text-completion"):
-        body |= {"prompt": body.get("prompt") or "Hi.", "input_prefix": None, "input_suffix": None}
+    for name in NEEDLESS & body.keys():
+        del body[name]
+    last = case.path.rpartition("/")[2]
+    body |= OWN.get(last, {})
     for sampling in (body, body.get("sampling")):
         if isinstance(sampling, dict):
             _make_sampling_sense(sampling)
+    if isinstance(messages := body.get("messages"), list):
+        _make_turns(messages)
+    for name in ("prompt", "content", "input", "tokens"):
+        if isinstance(body.get(name), list):
+            body[name] = _vocabulary(body[name])
+    if last == "text-completion" or last == "completions":
+        body["prompt"] = body.get("prompt") or "Hi."  # not every model can begin with nothing
+    if isinstance(labels := body.get("labels"), list):
+        body["labels"] = list(dict.fromkeys(label[:SHORT] for label in labels[:4])) + ["one", "other"]
     _shrink(body)
 
 
+OWN: dict[str, Map] = {
+    "shares": {"principal": "somebody", "role": "viewer", "invite": None},
+    "count-tokens": {"content": "Hi.", "messages": None},
+}
+"""Of several fields exactly one must be sent."""
+
+
 def _make_sampling_sense(sampling: Map) -> None:
-    """Neither grammars nor schemas nor token ids nor served names are any text or number."""
-    for name in ("model", "grammar", "json_schema", "logit_bias", "response_format", "n_probs", "n_predict"):
-        if name in sampling:
-            sampling[name] = None
+    for name in NEEDLESS & sampling.keys():
+        del sampling[name]
     for name in ("repeat_last_n", "dry_penalty_last_n"):
         if isinstance(sampling.get(name), int | float):
             sampling[name] = min(sampling[name], CONTEXT)
+
+
+def _make_turns(messages: list[Any]) -> None:
+    """Every turn says something, and only one is continued."""
+    for turn in messages:
+        if isinstance(turn, dict) and turn.get("content") is None:
+            turn["content"] = "Hi."
+    if all(isinstance(turn, dict) and turn.get("role") == "assistant" for turn in messages[-2:]) and messages[1:]:
+        messages[-2]["role"] = "user"
+
+
+def _vocabulary(given: list[Any]) -> list[Any]:
+    """Token ids that every model has."""
+    return [
+        _vocabulary(one) if isinstance(one, list) else one % VOCABULARY if isinstance(one, int | float) else one
+        for one in given
+    ]
 
 
 def _shrink(value: Any) -> None:
