@@ -160,7 +160,17 @@ class EmbeddingInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     else ``mean``. ``dimensions`` keeps the first ones, and normalises behind that.
     """
 
-    content: SomeText | Annotated[tuple[Token | SomeText | SomeTokens, ...], Meta(min_length=1, max_length=1 << 20)]
+    content: (
+        SomeText
+        | Annotated[
+            tuple[Token | SomeText | SomeTokens, ...],
+            Meta(
+                min_length=1,
+                max_length=1 << 20,
+                extra_json_schema={"anyOf": [{"items": {"type": "integer"}}, {"items": {"type": ["string", "array"]}}]},
+            ),
+        ]
+    )
     pooling: Literal["none", "mean", "cls", "last"] | None = None
     embd_normalize: Normalisation = 2
     dimensions: Annotated[int, Meta(ge=1, le=1 << 16)] | None = None

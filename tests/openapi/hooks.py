@@ -5,8 +5,8 @@ A request that is meant to be wrong stays as wrong as it is.
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Any
+from uuid import uuid4
 
 import schemathesis
 from schemathesis.core import NOT_SET
@@ -24,7 +24,6 @@ NEEDLESS = {
 CONTEXT = 512
 VOCABULARY = 1000
 """Fewer than any model has."""
-KEYS = count(1)
 SHORT = 8
 
 
@@ -60,7 +59,7 @@ def _bound(sampling: Any) -> None:
 def _make_sense(case: schemathesis.Case[Any], body: Map) -> None:
     """Where the document can only say 'a text' or 'a number', send one that stands for something."""
     if "Idempotency-Key" in case.headers:
-        case.headers["Idempotency-Key"] = f"key-{next(KEYS)}"  # no two requests are the same
+        case.headers["Idempotency-Key"] = uuid4().hex  # no two requests are the same
     for name in ("If-Match", "Last-Event-ID"):
         if case.headers.get(name, "").isalnum():  # in its coverage phase it knows no other headers
             del case.headers[name]
@@ -80,12 +79,13 @@ def _make_sense(case: schemathesis.Case[Any], body: Map) -> None:
     if last == "text-completion" or last == "completions":
         body["prompt"] = body.get("prompt") or "Hi."  # not every model can begin with nothing
     if isinstance(labels := body.get("labels"), list):
-        body["labels"] = list(dict.fromkeys(label[:SHORT] for label in labels[:4])) + ["one", "other"]
-    _shrink(body)
+        body["labels"] = list(dict.fromkeys(["one", "other", *(label[:SHORT] for label in labels[:4])]))
+    if isinstance(case.body, dict | list):
+        _shrink(case.body)
 
 
 OWN: dict[str, Map] = {
-    "shares": {"principal": "somebody", "role": "viewer", "invite": None},
+    "shares": {"principal": "somebody", "role": "viewer", "invite": None, "expires_s": None},
     "count-tokens": {"content": "Hi.", "messages": None},
 }
 """Of several fields exactly one must be sent."""
@@ -102,8 +102,10 @@ def _make_sampling_sense(sampling: Map) -> None:
 def _make_turns(messages: list[Any]) -> None:
     """Every turn says something, and only one is continued."""
     for turn in messages:
-        if isinstance(turn, dict) and turn.get("content") is None:
-            turn["content"] = "Hi."
+        if isinstance(turn, dict):
+            content = "Hi." if turn.get("content") is None else turn["content"]
+            parts = isinstance(content, list)
+            turn["content"] = [{**part, "text": part.get("text") or ""} for part in content] if parts else content
     if all(isinstance(turn, dict) and turn.get("role") == "assistant" for turn in messages[-2:]) and messages[1:]:
         messages[-2]["role"] = "user"
 

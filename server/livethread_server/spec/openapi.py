@@ -12,7 +12,6 @@ from typing import Any
 from livethread.errors import ErrorCode
 from livethread.model import Id, Sampling
 from livethread_server.http.operation import Operation, StreamEvent
-from livethread_server.http.problem import PROBLEM_JSON, STATUS, Problem
 from livethread_server.spec.schemas import Schema, Schemas
 
 JSON = "application/json"
@@ -23,9 +22,10 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """The document, as plain JSON values. Reference: https://spec.openapis.org/oas/v3.1.1"""
     asked = [kind for operation in operations for kind in (operation.query, operation.body) if kind is not None]
     told = [kind for operation in operations for kind in (operation.ok, operation.accepted) if kind is not None]
-    events = [_named(one).data for operation in operations for one in operation.streams]
+    events = [one.data for operation in operations for one in map(_named, operation.streams) if one.data is not None]
+    refusals = [operation.refusals.type for operation in operations]
     heeded = [header.type for operation in operations for header in operation.headers]
-    schemas = Schemas(asked=[Id, *asked, *heeded], told=[Problem, *told, *events], closed=[Sampling])
+    schemas = Schemas(asked=[Id, *asked, *heeded], told=[*refusals, *told, *events], closed=[Sampling])
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         described = _Described(operation, schemas).document()
@@ -76,7 +76,8 @@ class _Described:
 
     def _path(self) -> Iterator[Schema]:
         for name in self._operation.parameters:
-            yield {"name": name, "in": "path", "required": True, "schema": self._schemas.of(Id)}
+            schema = {"type": "string", "minLength": 1} if self._operation.free else self._schemas.of(Id)
+            yield {"name": name, "in": "path", "required": True, "schema": schema}
 
     def _query(self) -> Iterator[Schema]:
         if self._operation.query is None:
@@ -98,7 +99,7 @@ class _Described:
         codes = dict.fromkeys((*operation.errors, *operation.usual_errors))
         by_status: dict[int, list[ErrorCode]] = {}
         for code in codes:
-            by_status.setdefault(STATUS[code], []).append(code)
+            by_status.setdefault(operation.refusals.statuses[code], []).append(code)
         if operation.body is not None:
             by_status.setdefault(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, []).append(ErrorCode.BAD_REQUEST)
         for status, of_status in sorted(by_status.items()):
@@ -112,8 +113,9 @@ class _Described:
             content[operation.media_type] = {"schema": self._schemas.of(held)}
         if events:
             # Before OpenAPI 3.2 gives it a name of its own, the schema of a stream is that of each of its events.
-            kinds = [*map(_named, operation.streams), StreamEvent("error", Problem)]
-            content[EVENTS] = {"schema": {"oneOf": [self._event(kind) for kind in kinds]}}
+            refused = StreamEvent(operation.refusals.event, operation.refusals.type)
+            kinds = [*map(_named, operation.streams), refused]
+            content[EVENTS] = {"schema": {"anyOf": [self._event(kind) for kind in kinds]}}
         answer: Schema = {"description": HTTPStatus(status).phrase}
         if operation.tells:
             told = {"schema": {"type": "string"}}
@@ -123,12 +125,16 @@ class _Described:
     def _event(self, kind: StreamEvent) -> Schema:
         """A server-sent event as its fields (WHATWG HTML, 9.2.6), all of which are text."""
         name = {"event": {"const": kind.name}} if kind.name else {}
-        data = {"type": "string", "contentMediaType": JSON, "contentSchema": self._schemas.of(kind.data)}
+        data: Schema = {"const": kind.text}
+        if not kind.text:
+            data = {"type": "string", "contentMediaType": JSON, "contentSchema": self._schemas.of(kind.data)}
         fields = {**name, "data": data, "id": {"type": "string"}}
         return {"type": "object", "properties": fields, "required": [*name, "data"]}
 
     def _problem(self, sentence: str) -> Schema:
-        return {"description": sentence, "content": {PROBLEM_JSON: {"schema": self._schemas.of(Problem)}}}
+        refusals = self._operation.refusals
+        schema = self._schemas.of(refusals.type)
+        return {"description": sentence, "content": {refusals.media_type: {"schema": schema}}}
 
 
 def _named(kind: Any) -> StreamEvent:
