@@ -10,11 +10,15 @@ from uuid import uuid4
 
 import schemathesis
 from schemathesis.core import NOT_SET
+from schemathesis.core.failures import Failure
+from schemathesis.openapi.checks import RejectedPositiveData
 
 Map = dict[str, Any]
 
 MOST = {"max_tokens": 3, "max_completion_tokens": 3, "n_predict": 3, "n": 2}
 """Nobody reads what is generated here."""
+LIMITS = {"n": 64}
+"""What is too much, where that is not what 31 bits hold."""
 NEEDLESS = {
     # A grammar, a schema or a served name is not any text, and what the model cannot do is refused.
     *("model", "grammar", "json_schema", "response_format", "suffix", "input_prefix", "input_suffix", "dimensions"),
@@ -34,26 +38,37 @@ def before_call(context: Any, case: schemathesis.Case[Any], kwargs: Map) -> None
     if case.method == "POST" and case.body is NOT_SET and (positive or case.path.endswith("/runs")):
         case.body, case.media_type = {}, "application/json"
     body = case.body if isinstance(case.body, dict) else {}
+    if positive:
+        _make_sense(case, body)
     if case.path.endswith("/runs") and case.method == "POST":
         if body.get("sampling") is None:
             body["sampling"] = {}
         _bound(body["sampling"])
-    elif case.path.endswith(("-completion", "completions")):
+    elif case.path.endswith("-completion"):
         _bound(body)
-    if positive:
-        _make_sense(case, body)
+    elif case.path.endswith("/completions"):
+        _bound(body, openai=True)
 
 
-def _bound(sampling: Any) -> None:
-    """Have few tokens generated."""
+@schemathesis.hook
+def filter_failure(
+    context: Any, failure: Failure, case: schemathesis.Case[Any], response: schemathesis.Response
+) -> bool:
+    """Whether it is one. OpenAI's API refuses what is too long with the status of what is wrong."""
+    return not (isinstance(failure, RejectedPositiveData) and b'"context_length_exceeded"' in response.content)
+
+
+def _bound(sampling: Any, *, openai: bool = False) -> None:
+    """Have few tokens generated, unless the server should refuse to generate so many."""
     if not isinstance(sampling, dict):
         return
     if all(sampling.get(name) is None for name in ("max_tokens", "n_predict")):
         sampling["max_tokens"] = MOST["max_tokens"]
     for name, most in MOST.items():
-        given = sampling.get(name)
-        if type(given) in (int, float) and (most < given < 1 << 31 or given == -1) and given == int(given):
-            sampling[name] = most if name != "n" or given > 0 else given
+        given: Any = sampling.get(name)
+        unlimited = given == -1 and (openai or name == "n_predict") and name != "n"
+        if type(given) in (int, float) and (unlimited or most < given <= LIMITS.get(name, (1 << 31) - 1)):
+            sampling[name] = most if given == int(given) else given
 
 
 def _make_sense(case: schemathesis.Case[Any], body: Map) -> None:
@@ -76,8 +91,10 @@ def _make_sense(case: schemathesis.Case[Any], body: Map) -> None:
     for name in ("prompt", "content", "input", "tokens"):
         if isinstance(body.get(name), list):
             body[name] = _vocabulary(body[name])
-    if last == "text-completion" or last == "completions":
-        body["prompt"] = body.get("prompt") or "Hi."  # not every model can begin with nothing
+    if body.get("mode") == "continue":
+        body["mode"] = "reply"  # to any last message
+    if last in ("text-completion", "completions"):
+        body["prompt"] = body.get("prompt") or "Hi."
     if isinstance(labels := body.get("labels"), list):
         body["labels"] = list(dict.fromkeys(["one", "other", *(label[:SHORT] for label in labels[:4])]))
     if isinstance(case.body, dict | list):
@@ -94,28 +111,34 @@ OWN: dict[str, Map] = {
 def _make_sampling_sense(sampling: Map) -> None:
     for name in NEEDLESS & sampling.keys():
         del sampling[name]
+    if isinstance(sampling.get("repeat_penalty"), int | float):
+        sampling["repeat_penalty"] = max(0.01, sampling["repeat_penalty"])  # what it divides stays finite
     for name in ("repeat_last_n", "dry_penalty_last_n"):
         if isinstance(sampling.get(name), int | float):
             sampling[name] = min(sampling[name], CONTEXT)
 
 
-def _make_turns(messages: list[Any]) -> None:
+def _make_turns(messages: list[Map]) -> None:
     """Every turn says something, and only one is continued."""
     for turn in messages:
-        if isinstance(turn, dict):
-            content = "Hi." if turn.get("content") is None else turn["content"]
-            parts = isinstance(content, list)
-            turn["content"] = [{**part, "text": part.get("text") or ""} for part in content] if parts else content
-    if all(isinstance(turn, dict) and turn.get("role") == "assistant" for turn in messages[-2:]) and messages[1:]:
+        content = turn.get("content")
+        if content is None:
+            turn["content"] = "Hi."
+        elif isinstance(content, list):
+            turn["content"] = [part | {"text": part.get("text") or ""} for part in content]
+    if [turn["role"] for turn in messages[-2:]] == ["assistant", "assistant"]:
         messages[-2]["role"] = "user"
 
 
 def _vocabulary(given: list[Any]) -> list[Any]:
-    """Token ids that every model has."""
-    return [
-        _vocabulary(one) if isinstance(one, list) else one % VOCABULARY if isinstance(one, int | float) else one
-        for one in given
-    ]
+    """With token ids that every model has, and nothing empty: not every model can begin with nothing."""
+    return [_word(one) for one in given]
+
+
+def _word(one: Any) -> Any:
+    if isinstance(one, list):
+        return _vocabulary(one) or [1]
+    return one % VOCABULARY if isinstance(one, int | float) else one or "Hi."
 
 
 def _shrink(value: Any) -> None:

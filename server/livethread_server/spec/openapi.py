@@ -18,8 +18,9 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 
 
-def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
-    """The document, as plain JSON values. Reference: https://spec.openapis.org/oas/v3.1.1"""
+def openapi(operations: Sequence[Operation], version: str, *, required: bool = False) -> dict[str, Any]:
+    """The document, as plain JSON values; ``required`` says that this server wants a token of everybody. Reference:
+    https://spec.openapis.org/oas/v3.1.1"""
     asked = [kind for operation in operations for kind in (operation.query, operation.body) if kind is not None]
     told = [kind for operation in operations for kind in (operation.ok, operation.accepted) if kind is not None]
     events = [one.data for operation in operations for one in map(_named, operation.streams) if one.data is not None]
@@ -45,8 +46,8 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
             "schemas": dict(schemas.components),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
-        # Without --auth the server asks for none: the second alternative.
-        "security": [{"token": []}, {}],
+        # Without --auth a server asks for none: the second alternative.
+        "security": [{"token": []}] if required else [{"token": []}, {}],
     }
 
 

@@ -105,3 +105,4 @@ def test_what_anybody_may_ask_for_needs_no_token(document: dict[str, Any]) -> No
     assert document["paths"]["/open"]["get"]["security"] == []
     assert "security" not in document["paths"]["/things"]["get"]
     assert document["security"] == [{"token": []}, {}]
+    assert openapi((), "1", required=True)["security"] == [{"token": []}]
