@@ -76,9 +76,9 @@ async def test_sigterm_closes_with_4001_and_exits_with_0(own_server: ServerProce
 async def test_a_drain_lets_runs_finish_and_takes_nothing_new(own_server: ServerProcess) -> None:
     own_server.start()
     async with connected(own_server.ws_url) as client, httpx.AsyncClient(base_url=own_server.url) as web:
-        assert (await web.get("/health")).status_code == 200
         thread, run = await streaming(client, 1)
         await client.ask("generate", thread=thread, run="next", if_busy="enqueue", sampling={"max_tokens": 5})
+        assert (await web.get("/health")).status_code == 200  # opens what no newcomer is given below
         own_server.send_signal()
         await refusing(client, thread)
         assert (await web.get("/health")).status_code == 503

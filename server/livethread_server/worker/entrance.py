@@ -64,6 +64,11 @@ class Entrance:
         """Whether a run waits for nothing but a sequence."""
         return any(asked.ready for asked in self._waiting)
 
+    @property
+    def urgent(self) -> bool:
+        """Whether a thread's run waits."""
+        return any(not asked.submit.side for asked in self._waiting)
+
     def ask(self, arrived_at: float, submit: Submit, fetch: Fetch | None) -> None:
         """A run has come. ``fetch`` is what is being read for its thread already; it is used where it serves."""
         self._waiting.append(_Asked(arrived_at, submit, self._adopt(submit, fetch)))

@@ -107,7 +107,7 @@ class Loop:
         tasks = chunks[len(threads) :]
         self._read(threads, then=bool(tasks or rows))
         self._read(tasks, then=bool(rows))
-        self._decoder.generate(rows)
+        self._decoder.generate([slot for slot in rows if slot.going])
         embedded = self._embedder.advance(self._left((time.monotonic() - began) * 1000))
         if self._entrance.empty:
             self._ahead.advance(self._ingest_ahead, eager=not embedded and not any(self._slots.running()))
@@ -140,7 +140,10 @@ class Loop:
 
     def listen(self) -> bool:
         """Take the commands that are there; False once there will be no more."""
-        commands = self._inbox.take(self._patience())
+        return self._take(self._patience())
+
+    def _take(self, patience: float | None) -> bool:
+        commands = self._inbox.take(patience)
         for arrived_at, command in commands or ():
             self._hear(arrived_at, command)
         return commands is not None
@@ -223,14 +226,17 @@ class Loop:
         rows: list[Sequence] = []
         waiting: list[Waiting] = []
         for slot in self._slots.running():
-            run = run_of(slot)
-            if run.reason is not None:
+            if not slot.going:
                 continue
+            run = run_of(slot)
             if run.ingesting:
                 waiting.append(Waiting(slot.id, self._until_mark(slot), slot.in_kv, run.served, run.submit.side))
             else:
                 rows.append(slot)
-        return rows, plan(len(rows), waiting, self._costs, step_ms=self._step_ms, longest=LONGEST_CHUNK)
+        only_tasks = not self._entrance.urgent and all(slot.side for slot in self._slots.running())
+        return rows, plan(
+            len(rows), waiting, self._costs, step_ms=self._step_ms, longest=LONGEST_CHUNK, only_tasks=only_tasks
+        )
 
     def _until_mark(self, slot: Sequence) -> int:
         """Prompt tokens to ingest in one go. Where memory cannot be cut, the last two wait until the place before
@@ -242,13 +248,24 @@ class Loop:
 
     def _read(self, chunks: list[Chunk], *, then: bool) -> None:
         """Prompts' chunks. A first token is told at once where something comes ``then``: it need not wait for that."""
-        for chunk in chunks:
+        for number, chunk in enumerate(chunks):
+            if number and self._stops_for_threads(chunk):
+                break
             self._ingest(chunk)
         if then and any(run_of(self._slots[chunk.sequence]).completion for chunk in chunks):
             self._emit()
 
+    def _stops_for_threads(self, chunk: Chunk) -> bool:
+        """Whether a task's chunk is left to the next step, because a thread's run has come meanwhile."""
+        if not self._slots[chunk.sequence].side:
+            return False
+        self._take(0)
+        return self._entrance.urgent
+
     def _ingest(self, chunk: Chunk) -> None:
         slot = self._slots[chunk.sequence]
+        if not slot.going:
+            return
         run, end = run_of(slot), slot.in_kv + chunk.count
         last = end == len(slot.tokens)
         if not self._decoder.ingest(slot, slot.tokens[slot.in_kv : end], last=last):

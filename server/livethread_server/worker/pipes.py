@@ -47,7 +47,7 @@ class PipeInbox:
         self._queue.put((time.monotonic(), None))
 
     def take(self, seconds: float | None) -> list[tuple[float, Command]] | None:
-        """All commands that are there, after waiting for one so long at most; None once the pipe has ended."""
+        """All commands that are there, after waiting for one so long at most; None for ever once the pipe has ended."""
         commands: list[tuple[float, Command]] = []
         try:
             item = self._queue.get(block=seconds != 0, timeout=seconds or None)
@@ -57,6 +57,7 @@ class PipeInbox:
                 item = self._queue.get_nowait()
         except Empty:
             return commands
+        self._queue.put(None)
         return None
 
 

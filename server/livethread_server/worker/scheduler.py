@@ -15,6 +15,8 @@ LEAST = 8
 """Tokens that a prompt gets in a step at least, so that it never starves."""
 ALONE = 2.0
 """How many times ``step_ms`` a step may take while nobody generates: larger chunks are faster (FACTS B2)."""
+TASKS = 4.0
+"""How many times ``step_ms`` the prompts of a step may take while only tasks run, none of which waits for another."""
 _DEPTH = 512
 _NEWEST = 0.5
 
@@ -71,22 +73,25 @@ class Costs:
         return self._tokens[min(self._tokens, key=lambda other: abs(other - bucket))]
 
 
-def plan(rows: int, waiting: Iterable[Waiting], costs: Costs, *, step_ms: float, longest: int) -> list[Chunk]:
+def plan(
+    rows: int, waiting: Iterable[Waiting], costs: Costs, *, step_ms: float, longest: int, only_tasks: bool = False
+) -> list[Chunk]:
     """The chunks to ingest beside ``rows`` generating sequences, none longer than ``longest``.
 
     Threads' prompts come before tasks', and of these who was served longest ago comes first; it gets what the rows
     leave of the step, at least `LEAST`, and what it does not need goes to the next. A chunk is never one token, nor
     leaves one token over (FACTS A9), unless the prompt has but one. Tasks' prompts make no step longer than
-    ``step_ms``, even where nobody generates: a thread's run may come at any moment.
+    ``step_ms`` where a thread's run is there. Where ``only_tasks`` run they take several times that, since rows are
+    the cheaper the more there are; no single chunk does, because a thread's run may come at any moment.
     """
-    budget = step_ms - costs.of_rows(rows) if rows else step_ms * ALONE
+    budget = step_ms * TASKS if only_tasks else _left_by(rows, costs, step_ms)
     chunks: list[Chunk] = []
     spent = 0.0
     for prompt in sorted(waiting, key=lambda prompt: (prompt.side, prompt.served)):
-        if prompt.side:
+        if prompt.side and not only_tasks:
             budget = min(budget, step_ms - spent)
         token_ms = costs.of_token(prompt.depth)
-        fits = _fits(budget, token_ms, longest)
+        fits = _fits(min(budget, step_ms * ALONE), token_ms, longest)
         if chunks and fits < LEAST:
             break
         count = _portion(prompt.left, max(fits, LEAST))
@@ -94,6 +99,10 @@ def plan(rows: int, waiting: Iterable[Waiting], costs: Costs, *, step_ms: float,
         budget -= count * token_ms
         spent += count * token_ms
     return chunks
+
+
+def _left_by(rows: int, costs: Costs, step_ms: float) -> float:
+    return step_ms - costs.of_rows(rows) if rows else step_ms * ALONE
 
 
 def _fits(budget: float, token_ms: float, longest: int) -> int:

@@ -57,6 +57,11 @@ class Sequence:
         return self.run is None
 
     @property
+    def going(self) -> bool:
+        """Whether a run uses it that goes on."""
+        return self.run is not None and self.run.reason is None
+
+    @property
     def dirty(self) -> bool:
         """Whether it holds a thread's KV that was not saved as it is."""
         return self.thread is not None and self.in_kv > 0 and self.saved != self.in_kv

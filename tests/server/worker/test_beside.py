@@ -14,7 +14,7 @@ from livethread_server.worker.llama import Context, Model, loaded, quiet
 from livethread_server.worker.scheduler import Costs
 from tests.driven import Driven, reused, sources, tokens_of, words
 
-LENGTH, THREADS, TASKS = 256, 2, 2
+LENGTH, THREADS, TASKS = 256, 2, 3
 END = 2
 
 Start = Callable[[Costs], Driven]
@@ -29,10 +29,24 @@ def shared(model_path: Path) -> Iterator[tuple[Context, Costs]]:
 
 
 class Cheap(Costs):
-    """Each prompt token costs a millisecond, whatever it took."""
+    """Each prompt token costs two milliseconds, whatever it took."""
 
     def of_token(self, depth: int) -> float:
-        return 1.0
+        return 2.0
+
+
+class Between(Cheap):
+    """Has something come behind a prompt's chunk, after it ``waits`` for so many others."""
+
+    def __init__(self, come: Callable[[], None], waits: int = 0) -> None:
+        super().__init__()
+        self._come = come
+        self._waits = waits
+
+    def saw_chunk(self, count: int, depth: int, ms: float) -> None:
+        if self._waits == 0:
+            self._come()
+        self._waits -= 1
 
 
 @pytest.fixture
@@ -152,11 +166,10 @@ def test_a_cancelled_task_frees_its_sequence_within_one_step(driven: Driven) -> 
         driven.submit(f"r{number}", words(1 + number, 60), f"~{number}", max_tokens=1000)
     driven.step()
     assert driven.stats()["tasks"]["running"] == TASKS
-    driven.step(CancelRun("r0"), CancelRun("r1"))
-    assert driven.said["r0"].finished
-    assert driven.said["r1"].finished
+    driven.step(*(CancelRun(f"r{number}") for number in range(TASKS)))
+    assert all(driven.said[f"r{number}"].finished for number in range(TASKS))
     assert driven.tiers.residencies.stats()["tasks"]["running"] == 0
-    driven.step(CancelRun("r2"))
+    driven.step(CancelRun(f"r{TASKS}"))
     assert driven.tiers.residencies.stats()["tasks"]["running"] == 0
 
 
@@ -171,6 +184,32 @@ def test_a_threads_first_token_is_told_before_tasks_prompts_are_read_on(start: S
     assert driven.steps == 1 + 2
 
 
+def test_a_threads_run_that_comes_between_tasks_prompts_waits_for_none_of_the_rest(start: Start) -> None:
+    beside = start(Between(lambda: beside.submit("r", words(9, 20), "t", max_tokens=1)))
+    for number in range(TASKS):
+        beside.submit(f"r{number}", words(1 + number, 100), f"~{number}", max_tokens=1)
+    beside.step()
+    assert beside.said["r0"].finished
+    assert "r1" not in beside.said or beside.said["r1"].finished is None
+    beside.step()
+    assert beside.said["r"].finished
+    beside.finish("r1")
+
+
+def test_tasks_cancelled_between_prompts_are_neither_read_nor_decoded_any_more(start: Start) -> None:
+    beside = start(Between(lambda: beside.inbox.commands.extend((CancelRun("r0"), CancelRun("r2"))), waits=1))
+    for number in range(TASKS):
+        beside.submit(f"r{number}", words(1 + number, 60), f"~{number}", max_tokens=50)
+        if number == 0:
+            beside.step()
+    beside.step()
+    for run, drawn in (("r0", 1), ("r2", 0)):
+        finished = beside.said[run].finished
+        assert finished is not None
+        assert (finished.reason, finished.completion) == ("cancelled", drawn)
+    beside.finish("r1")
+
+
 @pytest.mark.parametrize(("moved", "begun"), [(entrance.MOVED, TASKS), (50, 1)])
 def test_new_runs_wait_where_enough_kv_was_moved_for_one_step(
     driven: Driven, monkeypatch: pytest.MonkeyPatch, moved: int, begun: int
@@ -180,5 +219,6 @@ def test_new_runs_wait_where_enough_kv_was_moved_for_one_step(
     for number in range(TASKS):
         driven.submit(f"r{number}", words(1) + words(2 + number, 5), f"~{number}", max_tokens=2)
     driven.step()
-    assert sum(run in driven.said for run in ("r0", "r1")) == begun
-    driven.finish("r0", "r1")
+    runs = [f"r{number}" for number in range(TASKS)]
+    assert sum(run in driven.said for run in runs) == begun
+    driven.finish(*runs)

@@ -33,6 +33,7 @@ def test_commands_arrive_in_order_behind_the_first_message(pipe: tuple[int, int]
     os.close(writing)
     inbox.read()
     assert inbox.take(None) is None
+    assert inbox.take(None) is None, "the end is the end, however often somebody asks"
 
 
 def test_commands_that_are_there_are_taken_together(pipe: tuple[int, int]) -> None:

@@ -102,8 +102,20 @@ def test_threads_prompts_come_before_tasks_however_long_these_have_waited() -> N
     assert chunks == [Chunk(1, 12), Chunk(3, 10)]
 
 
-def test_tasks_prompts_make_no_step_longer_than_it_should_be() -> None:
+def test_tasks_prompts_make_no_step_longer_where_a_thread_runs() -> None:
     task = Waiting(0, 500, 0, 1, side=True)
     assert plan(0, [task], costs(), step_ms=100, longest=LONGEST) == [Chunk(0, 25)]
     assert plan(0, [task, Waiting(1, 20, 0, 9)], costs(), step_ms=100, longest=LONGEST) == [Chunk(1, 20)]
     assert plan(0, [task, Waiting(1, 10, 0, 9)], costs(), step_ms=100, longest=LONGEST) == [Chunk(1, 10), Chunk(0, 15)]
+
+
+def test_where_only_tasks_run_many_prompts_are_read_in_a_step_whatever_rows_there_are() -> None:
+    tasks = [Waiting(number, 40, 0, 0, side=True) for number in range(8)]
+    chunks = plan(16, tasks, costs(row_ms=20), step_ms=100, longest=LONGEST, only_tasks=True)
+    assert chunks == [Chunk(0, 40), Chunk(1, 40), Chunk(2, 20)]
+
+
+def test_no_chunk_of_a_task_takes_longer_than_a_thread_may_have_to_wait() -> None:
+    task = Waiting(0, 500, 0, 1, side=True)
+    chunks = plan(1, [task], costs(), step_ms=100, longest=LONGEST, only_tasks=True)
+    assert chunks == [Chunk(0, int(100 * ALONE / 4))]
