@@ -167,7 +167,12 @@ class EmbeddingInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             Meta(
                 min_length=1,
                 max_length=1 << 20,
-                extra_json_schema={"anyOf": [{"items": {"type": "integer"}}, {"items": {"type": ["string", "array"]}}]},
+                extra_json_schema={
+                    "anyOf": [
+                        {"type": "array", "items": {"type": "integer"}},
+                        {"type": "array", "items": {"type": ["string", "array"]}},
+                    ]
+                },
             ),
         ]
     )

@@ -91,8 +91,8 @@ def _inside(found: inspect.Type) -> list[inspect.Type]:
 
 
 def _portable(value: Any) -> Any:
-    """As other languages read it: Python's anchors become those of ECMA 262, which JSON Schema names, and docstrings
-    lose their indentation."""
+    """As other languages read it: Python's anchors become those of ECMA 262, which JSON Schema names, docstrings lose
+    their indentation, and what makers of types need to know is said."""
     if isinstance(value, list):
         return [_portable(item) for item in value]
     if not isinstance(value, dict):
@@ -101,6 +101,12 @@ def _portable(value: Any) -> Any:
     portable = {
         name: _portable(item) for name, item in value.items() if not (name == "discriminator" and "anyOf" in value)
     }
+    if portable.get("default", ...) is None:
+        del portable["default"]  # what may be left out is no less there for being null
+    if isinstance(names := portable.get("enum"), list) and all(isinstance(name, str) for name in names):
+        portable["type"] = "string"
+    if portable.get("type") == "object" and not {"properties", "additionalProperties"} & portable.keys():
+        portable["additionalProperties"] = True
     if isinstance(pattern := portable.get("pattern"), str):
         portable["pattern"] = pattern.replace(r"\A", "^").replace(r"\Z", "$")
     if isinstance(description := portable.get("description"), str):

@@ -18,7 +18,10 @@ EncodingFormat = Literal["float", "base64"]
 OneKind = Meta(
     extra_json_schema={
         "minItems": 1,
-        "anyOf": [{"items": {"type": "integer", "minimum": 0}}, {"items": {"type": ["string", "array"]}}],
+        "anyOf": [
+            {"type": "array", "items": {"type": "integer", "minimum": 0}},
+            {"type": "array", "items": {"type": ["string", "array"]}},
+        ],
     }
 )
 """A list of token ids, or one without any: said for the document, checked in `completions` and `embeddings`."""
