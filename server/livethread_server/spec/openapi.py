@@ -12,6 +12,7 @@ from typing import Any
 from livethread.errors import ErrorCode
 from livethread.model import Id, Sampling
 from livethread_server.http.operation import Operation, StreamEvent
+from livethread_server.spec.examples import EXAMPLES
 from livethread_server.spec.schemas import Schema, Schemas
 
 JSON = "application/json"
@@ -68,11 +69,13 @@ class _Described:
             "responses": self._responses(),
         }
         if operation.body is not None:
-            content = {JSON: {"schema": self._schemas.of(operation.body)}}
+            content: Schema = {"schema": self._schemas.of(operation.body)}
+            if operation.id in EXAMPLES:
+                content["example"] = EXAMPLES[operation.id]
             # Where no field must be there, no body need be.
             whole = self._schemas.whole(operation.body)
             needed = bool(whole.get("required")) or "properties" not in whole
-            described["requestBody"] = {"required": needed, "content": content}
+            described["requestBody"] = {"required": needed, "content": {JSON: content}}
         return described if operation.guarded else {**described, "security": []}
 
     def _path(self) -> Iterator[Schema]:
