@@ -336,6 +336,20 @@ async def test_a_request_with_a_known_key_is_not_done_twice(house: House) -> Non
     assert len(house.engine.submitted) == 1
 
 
+@pytest.mark.parametrize("key", ["", "k" * 257])
+async def test_a_key_that_is_none_is_refused(house: House, key: str) -> None:
+    async with asking(house, {"idempotency-key": key}) as client:
+        refused = await client.post("/chat/completions", json=CHAT)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad_request")
+    assert not house.engine.submitted
+
+
+async def test_a_range_that_the_document_names_is_kept(house: House) -> None:
+    async with asking(house) as client:
+        refused = await client.post("/chat/completions", json=CHAT | {"temperature": 101})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "temperature")
+
+
 async def test_only_who_brings_a_token_is_answered(guarded: House, tmp_path: Path) -> None:
     token = given_out(tmp_path / "tokens.json", "alice")
     async with asking(guarded) as client:
