@@ -93,7 +93,7 @@ def _make_sense(case: schemathesis.Case[Any], body: Map) -> None:
             body[name] = _vocabulary(body[name])
     if body.get("mode") == "continue":
         body["mode"] = "reply"  # to any last message
-    if last in ("text-completion", "completions"):
+    if case.path.endswith(("/text-completion", "/v1/completions")):
         body["prompt"] = body.get("prompt") or "Hi."
     if isinstance(labels := body.get("labels"), list):
         body["labels"] = list(dict.fromkeys(["one", "other", *(label[:SHORT] for label in labels[:4])]))

@@ -142,7 +142,7 @@ class ChatRequest(GenerationRequest, frozen=True, kw_only=True):
     tools: Nothing = None
     tool_choice: Any = None
     functions: Nothing = None
-    function_call: Nothing = None
+    function_call: Any = None
     modalities: Annotated[Any, Meta(extra_json_schema={"enum": [None, [], ["text"]]})] = None
     audio: Nothing = None
     web_search_options: Nothing = None
