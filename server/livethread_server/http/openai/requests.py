@@ -50,7 +50,7 @@ class StreamOptions(Struct, frozen=True):
 
 class GenerationRequest(Struct, frozen=True, kw_only=True):
     """What chat completions and completions have in common. ``n_predict``, ``n_probs``, ``grammar``, ``json_schema``
-    and all from ``top_k`` on are llama.cpp's. A field that is null was not given. Those of type Any are there to be
+    and all from ``top_k`` on are llama.cpp's. A field that is null was not given. Those that are `Nothing` are there to be
     refused: see `refused`.
     """
 
