@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from livethread_server.models import DEFAULT_MODEL, default_models_dir, locate
+from tests.minilm import minilm_in
 from tests.postgres import PostgresServer, postgres_server
 from tests.serving import ServerProcess
 
@@ -26,6 +27,18 @@ def model_path() -> Path:
 def gemma_path() -> Path:
     """A real model whose memory cannot be cut, fetched into the user's models folder where it is missing."""
     return locate("gemma-3-270m", default_models_dir()).path
+
+
+@pytest.fixture(scope="session")
+def encoder_path() -> Path:
+    """A real model that turns texts into vectors, made in the user's models folder where it is missing."""
+    return minilm_in(default_models_dir())
+
+
+@pytest.fixture(scope="session")
+def reranker_path() -> Path:
+    """The same with a head that ranks."""
+    return minilm_in(default_models_dir(), ranks=True)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@
 Each run's n-th token is n, where it is not forced, with the n-th letter as its text. ``PLAN`` is JSON: ``die`` and
 ``hang`` list after how many steps each life ends or falls silent (null: never), ``poison`` maps runs to the number of
 tokens with which they kill it, ``refuse_from`` is the first life that does not come up, ``moves`` has each run tell
-where its thread is, ``tasks`` is how many runs of tasks it takes. Which runs each life got goes to ``FOLDER``.
+where its thread is, ``tasks`` is how many runs of tasks it takes, ``deadly`` are tokens with which a text to be
+embedded kills it; others' vectors are their length and which life it is. Which runs each life got goes to ``FOLDER``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import select
 import signal
 import string
+import struct
 import sys
 import time
 from pathlib import Path
@@ -25,6 +27,9 @@ from livethread_server.engine.wire import (
     AskStats,
     CancelRun,
     Delta,
+    Embed,
+    Embedded,
+    EmbedEnded,
     Finished,
     Moved,
     Output,
@@ -67,6 +72,8 @@ class FakeWorker:
                 description="fake",
                 cuttable=True,
                 task_sequences=self._plan.get("tasks", TASKS),
+                dimensions=2,
+                embed_tokens=CONTEXT,
             )
         )
         while self._hear():
@@ -97,9 +104,18 @@ class FakeWorker:
             _say(Step((Output(command.run, started=started),), moved))
         elif isinstance(command, CancelRun) and command.run in self._runs:
             self._finish(command.run, "cancelled")
+        elif isinstance(command, Embed):
+            self._embed(command)
         elif isinstance(command, AskStats):
             self._give_out()
             _say(Stats(command.ask, {}))
+
+    def _embed(self, embed: Embed) -> None:
+        for index, text in enumerate(embed.texts):
+            if set(text) & set(self._plan.get("deadly", ())):
+                os.kill(os.getpid(), signal.SIGKILL)
+            _say(Embedded(embed.ask, index, struct.pack("<2f", len(text), self._life), 1))
+        _say(EmbedEnded(embed.ask))
 
     def _note(self, submit: Submit) -> None:
         with self._log.open("a") as log:

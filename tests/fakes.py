@@ -129,6 +129,7 @@ def settings(**fields: Any) -> Settings:
         "watchdog": 60.0,
         "queued_runs": 1,
         "queued_tasks": 1,
+        "queued_vectors": 8192,
         "subscriptions": 1,
         "outbox_bytes": 1 << 20,
         "sockets": 10_000,

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 U32, F32, I32, TEXT, ARRAY, BOOL = 4, 6, 5, 8, 9, 7
 """gguf.h: enum gguf_type."""
+TENSOR_KINDS = {np.float32: 0, np.float16: 1}
+"""ggml.h: enum ggml_type."""
 
 
 def spaced_vocabulary() -> bytes:
@@ -33,16 +39,23 @@ def spaced_vocabulary() -> bytes:
     )
 
 
-def gguf(entries: Sequence[tuple[str, int, object]]) -> bytes:
-    """A GGUF file with metadata and no tensors (ggml's docs/gguf.md)."""
-    data = struct.pack("<4sIQQ", b"GGUF", 3, 0, len(entries))
+def gguf(entries: Sequence[tuple[str, int, object]], tensors: Mapping[str, NDArray[Any]] = {}) -> bytes:
+    """A GGUF file (ggml's docs/gguf.md) with metadata and tensors of float32 or float16."""
+    data = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(entries))
     for key, kind, value in entries:
         data += _value(TEXT, key)
         if isinstance(value, list):
             data += struct.pack("<IIQ", ARRAY, kind, len(value)) + b"".join(_value(kind, item) for item in value)
         else:
             data += struct.pack("<I", kind) + _value(kind, value)
-    return data + bytes(-len(data) % 32)
+    offset = 0
+    for name, tensor in tensors.items():
+        data += _value(TEXT, name) + struct.pack("<I", tensor.ndim)
+        data += struct.pack(f"<{tensor.ndim}Q", *reversed(tensor.shape))
+        data += struct.pack("<IQ", TENSOR_KINDS[tensor.dtype.type], offset)
+        offset += tensor.nbytes + -tensor.nbytes % 32
+    contents = b"".join(tensor.tobytes() + bytes(-tensor.nbytes % 32) for tensor in tensors.values())
+    return data + bytes(-len(data) % 32) + contents
 
 
 def _value(kind: int, value: object) -> bytes:

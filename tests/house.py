@@ -299,7 +299,7 @@ class House:
         )
         card = Card(name="smol", created=7, size=9, vocabulary=vocabulary.size, trained_context=2048, context=2048)
         models = Models(card, self.shop.abilities, any_name=more.get("any_model", False))
-        self.openai = OpenAiDoor(self.tasks, models, "0")
+        self.openai = OpenAiDoor(self.tasks, models, texts, "0")
         queued = more.get("queued_runs", 8)
         self.service = Service(
             store=store,

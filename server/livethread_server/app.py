@@ -85,6 +85,7 @@ class App:
             _configure(settings, model, context, tiers),
             queued_runs=settings.queued_runs,
             queued_tasks=settings.queued_tasks,
+            queued_vectors=settings.queued_vectors,
             watchdog=settings.watchdog,
         )
         self._grammars = GrammarCheck(model.path)
@@ -153,7 +154,7 @@ class App:
         self._http = HttpDoor(service, self.bounds, instance, people)
         operations = [*api_operations(self._http), metrics_operation(service, metrics)]
         models = Models(_card(model, vocabulary, context), shop.abilities, any_name=settings.openai_any_model)
-        openai = OpenAiDoor(self._tasks, models, version).operations()
+        openai = OpenAiDoor(self._tasks, models, shop.texts, version).operations()
         self._tasks.on_ended = each((metrics.saw_task, journal.write_task))
         hub.on_event = each((self._watching.heard, metrics.saw, journal.write))
         routes = [

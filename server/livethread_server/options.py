@@ -100,6 +100,9 @@ QueuedRuns = Annotated[
 QueuedTasks = Annotated[
     int, _option("queued-tasks", min=0, max=100_000, help="Runs of tasks that may wait; more get 'queue_full'.")
 ]
+QueuedVectors = Annotated[
+    int, _option("queued-vectors", min=1, max=1_000_000, help="Vectors of texts that may be waited for at once.")
+]
 Subscriptions = Annotated[
     int, _option("subscriptions", min=1, max=100_000, help="Threads one session may subscribe to.")
 ]

@@ -68,6 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     watchdog: float
     queued_runs: int
     queued_tasks: int
+    queued_vectors: int
     subscriptions: int
     outbox_bytes: int
     sockets: int

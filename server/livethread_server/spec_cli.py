@@ -50,7 +50,7 @@ def _document(name: Document) -> dict[str, Any]:
     version = importlib.metadata.version("livethread")
     if name == "openapi":
         undone = cast(Any, Undone())
-        return openapi([*api_operations(undone), *OpenAiDoor(undone, undone, version).operations()], version)
+        return openapi([*api_operations(undone), *OpenAiDoor(undone, undone, undone, version).operations()], version)
     if name == "asyncapi":
         return asyncapi(version)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": dict(wire_schemas().components)}

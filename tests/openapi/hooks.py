@@ -89,8 +89,10 @@ def _make_sense(case: schemathesis.Case[Any], body: Map) -> None:
     if isinstance(messages := body.get("messages"), list):
         _make_turns(messages)
     for name in ("prompt", "content", "input", "tokens"):
-        if isinstance(body.get(name), list):
-            body[name] = _vocabulary(body[name])
+        if isinstance(given := body.get(name), list | dict):
+            body[name] = _word(given)
+    if last == "embeddings":
+        body["input"] = body.get("input") or "Hi."
     if body.get("mode") == "continue":
         body["mode"] = "reply"  # to any last message
     if case.path.endswith(("/text-completion", "/v1/completions")):
@@ -138,6 +140,8 @@ def _vocabulary(given: list[Any]) -> list[Any]:
 def _word(one: Any) -> Any:
     if isinstance(one, list):
         return _vocabulary(one) or [1]
+    if isinstance(one, dict):  # llama.cpp's prompt
+        return {"prompt_string": "Hi."}
     return one % VOCABULARY if isinstance(one, int | float) else one or "Hi."
 
 

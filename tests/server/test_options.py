@@ -78,6 +78,7 @@ def test_flags_come_before_variables_before_the_file(tmp_path: Path) -> None:
         ("--queued-runs", "-1"),
         ("--task-sequences", "-1"),
         ("--queued-tasks", "-1"),
+        ("--queued-vectors", "0"),
         ("--watchdog", "1"),
         ("--ram-cache", "much"),
         ("--disk-cache", "-1"),

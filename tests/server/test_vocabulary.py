@@ -163,3 +163,12 @@ def test_a_model_without_a_vocabulary_is_refused(tmp_path: Path) -> None:
     path.write_bytes(gguf([("general.architecture", TEXT, "llama"), ("tokenizer.ggml.model", TEXT, "no_vocab")]))
     with pytest.raises(ModelError, match="has no vocabulary"):
         Vocabulary.load(path)
+
+
+def test_a_text_to_be_embedded_has_around_it_what_the_model_wants(encoder_path: Path, vocabulary: Vocabulary) -> None:
+    encoder = Vocabulary.load(encoder_path)
+    assert (encoder.bos, encoder.sep, encoder.trained_context) == (101, 102, 512)
+    assert encoder.embed_tokens("Hello, unaffable World") == [101, 7592, 1010, 14477, 20961, 3468, 2088, 102]
+    assert encoder.embed_tokens("") == [101, 102]
+    assert vocabulary.embed_tokens("Hello") == vocabulary.tokenize("Hello", special=False)
+    encoder.close()

@@ -68,7 +68,7 @@ class Engine:
         command: tuple[str, ...] = COMMAND,
     ) -> None:
         self.on_moved: Callable[[Moved], None] = _ignore
-        self._model = Path(configure.model_path).name
+        self._model = Path(configure.model_path).stem
         self._supervisor = Supervisor(
             configure,
             heard=self._heard,

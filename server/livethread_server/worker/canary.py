@@ -49,6 +49,7 @@ def prove_vectors(context: VectorContext) -> Costs:
             context.drop(0)
             costs = Costs()
             costs.saw_chunk(count, 0, _timed(lambda: context.read([portion])))
+        context.drop(0)
         if not np.isfinite(context.read([portion])).all():
             raise LoadFailed("The model computes vectors that are not finite. Check that its file is whole.")
     finally:

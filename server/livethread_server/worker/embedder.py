@@ -149,10 +149,10 @@ class Embedder:
     def _choose(self, context: VectorContext, room: int, texts: list[tuple[_Text, int]]) -> None:
         """Which texts are read, and how much of each: the one that is half read, then one of each asker in turn."""
         while room > 0 and len(texts) < context.sequences:
-            text = self._half or self._begin(context, room if texts else context.rows, texts)
+            text = self._half or self._begin(context, room if texts else context.most, texts)
             if text is None:
                 return
-            count = min(text.left, context.rows if context.whole else room)
+            count = min(text.left, context.most if context.whole else room)
             self._half = text if count < text.left else None
             texts.append((text, count))
             room -= count

@@ -275,3 +275,30 @@ async def test_without_sequences_for_tasks_their_runs_are_unsupported(tmp_path: 
             submit(engine, "~1", side=True)
         assert refused.value.code is ErrorCode.UNSUPPORTED
         check_text(await whole(submit(engine, "r")))
+
+
+async def vectors(engine: Engine, *texts: tuple[int, ...]) -> list[tuple[int, list[list[float]]]]:
+    return [(index, rows.tolist()) async for index, rows in engine.embed(texts, "mean")]
+
+
+async def test_texts_are_embedded_by_the_next_process_and_one_that_kills_is_given_up(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, deadly=[7]) as engine:
+        poison = asyncio.ensure_future(vectors(engine, (1,), (7,), (2,)))
+        others = [asyncio.ensure_future(vectors(engine, (3, 4), (5, 6, 8))) for _ in range(2)]
+        with pytest.raises(CommandError, match="had died with these texts before") as given_up:
+            await poison
+        assert given_up.value.code == ErrorCode.INTERNAL
+        for other in others:
+            assert [(index, length) for index, ((length, _),) in await other] == [(0, 2), (1, 3)]
+        assert (await vectors(engine, (1,)))[0][1][0][1] >= 2
+        assert not engine._owes()
+
+
+async def test_who_asks_for_vectors_of_a_model_that_is_gone_hears_it(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, deadly=[7], refuse_from=1) as engine:
+        with pytest.raises(CommandError) as refused:
+            await vectors(engine, (7,))
+        assert refused.value.code == ErrorCode.MODEL_UNAVAILABLE
+        with pytest.raises(CommandError) as again:
+            engine.embed([(1,)], "mean")
+        assert again.value.code == ErrorCode.MODEL_UNAVAILABLE

@@ -15,7 +15,7 @@ from livethread_server.spec_cli import Undone
 @pytest.fixture(scope="module")
 def operations() -> dict[str, Operation]:
     undone = cast(Any, Undone())
-    return {one.id: one for one in [*api_operations(undone), *OpenAiDoor(undone, undone, "1").operations()]}
+    return {one.id: one for one in [*api_operations(undone), *OpenAiDoor(undone, undone, undone, "1").operations()]}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

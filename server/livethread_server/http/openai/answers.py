@@ -118,12 +118,15 @@ class ChatChunk(Struct, frozen=True, kw_only=True):
 
 
 class CompletionLogprobs(Struct, frozen=True):
-    """A list has one entry a token; ``text_offset`` counts characters from the choice's beginning."""
+    """A list has one entry a token; ``text_offset`` counts characters from the choice's beginning. ``content`` is
+    llama.cpp's, for those who asked with its ``n_probs``.
+    """
 
     tokens: tuple[str, ...]
     token_logprobs: tuple[float, ...]
     top_logprobs: tuple[dict[str, float], ...]
     text_offset: tuple[int, ...]
+    content: tuple[DrawnToken, ...] | UnsetType = UNSET
 
 
 class CompletionChoice(Struct, frozen=True, kw_only=True):
@@ -165,6 +168,13 @@ class EmbeddingList(Struct, frozen=True, kw_only=True):
     data: tuple[EmbeddingObject, ...]
     model: str
     usage: EmbeddingUsage
+
+
+class InputTokens(Struct, frozen=True, kw_only=True):
+    """llama.cpp's: how many tokens a chat has, with what its template adds."""
+
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
 
 
 class ModelMeta(Struct, frozen=True, kw_only=True):

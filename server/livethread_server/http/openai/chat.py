@@ -14,6 +14,7 @@ from msgspec import UNSET
 from livethread.errors import CommandError, bad_request
 from livethread.tasks import GenerationResult
 from livethread_server.http.openai.answers import ChatChoice, ChatCompletion, ChatLogprobs, Spoken
+from livethread_server.http.openai.content import joined
 from livethread_server.http.openai.errand import Heard
 from livethread_server.http.openai.generation import (
     finish_of,
@@ -24,16 +25,18 @@ from livethread_server.http.openai.generation import (
 )
 from livethread_server.http.openai.head import Head
 from livethread_server.http.openai.refused import refuse, refuse_message, unsupported
-from livethread_server.http.openai.requests import ChatFormat, ChatMessage, ChatRequest, ContentPart
+from livethread_server.http.openai.requests import ChatFormat, ChatMessage, ChatRequest
 from livethread_server.tasks.said import Said
 
 KIND = "chat-completion"
+COUNTING = "count-tokens"
 
 
 def chat_input(request: ChatRequest, context: int) -> dict[str, Any]:
     """What the task is given, not checked yet; ``context`` is in tokens. `CommandError` where the request asks for what
     there is not."""
     refuse(request)
+    _refuse_endings(request)
     limits = (request.max_completion_tokens, request.max_tokens)
     asked = generation_fields(request, context, limits)
     asked["messages"] = _turns(request.messages)
@@ -44,7 +47,29 @@ def chat_input(request: ChatRequest, context: int) -> dict[str, Any]:
         raise bad_request("top_logprobs", "Field 'top_logprobs' needs 'logprobs' to be true. Set it.")
     if request.response_format is not None and request.response_format.type != "text":
         asked["response_format"] = _format(request.response_format)
+    if request.continue_final_message is not None:
+        asked["continue_final_message"] = request.continue_final_message
     return asked
+
+
+def _refuse_endings(request: ChatRequest) -> None:
+    """An answer either continues the last message, or is a message of its own."""
+    if request.add_generation_prompt and request.continue_final_message:
+        raise bad_request(
+            "continue_final_message",
+            "Fields 'add_generation_prompt' and 'continue_final_message' are both true. Leave one of them out.",
+        )
+    goes_on = request.continue_final_message
+    if goes_on is None:
+        goes_on = request.messages[-1].role == "assistant"
+    if request.add_generation_prompt is False and not goes_on:
+        raise unsupported("add_generation_prompt", "Whose turn it is, is never drawn. Leave it out.")
+
+
+def tokens_input(request: ChatRequest) -> dict[str, Any]:
+    """What the task ``count-tokens`` is given, not checked yet. `CommandError` as for `chat_input`."""
+    refuse(request)
+    return {"messages": _turns(request.messages)}
 
 
 def _turns(messages: tuple[ChatMessage, ...]) -> list[dict[str, str]]:
@@ -66,15 +91,7 @@ def _content(message: ChatMessage, name: str) -> str:
         raise bad_request(f"{name}.content", f"Field '{name}.content' is missing. Add what was said.")
     if isinstance(message.content, str):
         return message.content
-    return "".join(_part(part, f"{name}.content[{place}]") for place, part in enumerate(message.content))
-
-
-def _part(part: ContentPart, name: str) -> str:
-    if part.type != "text":
-        raise unsupported(f"{name}.type", "Models here read text only. Send parts of type 'text'.")
-    if part.text is None:
-        raise bad_request(f"{name}.text", f"Field '{name}.text' is missing. Add it.")
-    return part.text
+    return joined(message.content, f"{name}.content")
 
 
 def _format(asked: ChatFormat) -> dict[str, Any]:

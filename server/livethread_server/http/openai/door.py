@@ -24,18 +24,23 @@ from livethread_server.http.openai.answers import (
     ChatCompletion,
     Completion,
     EmbeddingList,
+    InputTokens,
     ModelObject,
     ModelObjectList,
 )
+from livethread_server.http.openai.content import prompts_of
 from livethread_server.http.openai.errand import Errand
 from livethread_server.http.openai.errors import REFUSALS, error_answer
+from livethread_server.http.openai.generation import wants_usage
 from livethread_server.http.openai.head import Head
 from livethread_server.http.openai.models import Models
 from livethread_server.http.openai.requests import ChatRequest, CompletionRequest, EmbeddingRequest, GenerationRequest
+from livethread_server.http.openai.spelling import Spelling
 from livethread_server.http.openai.streaming import ErrandStream, Telling
 from livethread_server.http.operation import Header, Operation, StreamEvent, json_answer
 from livethread_server.http.routing import nothing_else, routes
 from livethread_server.tasks.tasks import Tasks
+from livethread_server.tasks.texts import Texts
 
 PREFIX = "/openai/v1"
 TAG = "OpenAI"
@@ -59,9 +64,10 @@ def openai_routes(operations: Sequence[Operation], door: HttpDoor) -> list[BaseR
 class OpenAiDoor:
     """OpenAI's API over ``tasks``. ``version`` is this server's, which answers name as their fingerprint."""
 
-    def __init__(self, tasks: Tasks, models: Models, version: str) -> None:
+    def __init__(self, tasks: Tasks, models: Models, texts: Texts, version: str) -> None:
         self._tasks = tasks
         self._models = models
+        self._spelling = Spelling(texts)
         self._fingerprint = f"b-livethread-{version}"  # llama.cpp's begin with a "b" too
 
     def operations(self) -> list[Operation]:
@@ -72,6 +78,9 @@ class OpenAiDoor:
                 "model", "/models/{model}", "A model that is served.", self.get_model, ModelObject, ErrorCode.NOT_FOUND
             ),
             _post("chat/completions", "Continue a chat.", self.chat, ChatRequest, ChatCompletion, ChatChunk),
+            _post(
+                "chat/completions/input_tokens", "Count a chat's tokens.", self.count_tokens, ChatRequest, InputTokens
+            ),
             _post("completions", "Continue prompts.", self.completions, CompletionRequest, Completion, Completion),
             _post("embeddings", "Turn texts into vectors.", self.embeddings, EmbeddingRequest, EmbeddingList),
         ]
@@ -88,34 +97,46 @@ class OpenAiDoor:
         """``POST /chat/completions``."""
         request: ChatRequest = call.body
         model = self._models.check(request.model)
-        asked = chat.chat_input(request, self._models.card.context)
+        asked = chat.chat_input(request, self._models.card.context) | await self._biases(request)
         errand = await self._begin(call, chat.KIND, [asked])
         head = self._head(f"chatcmpl-{errand.id}", model)
         if request.stream:
-            return await _stream(call, errand, chat.ChatStream(head, request.n or 1, usage=_wants_usage(request)))
+            return await _stream(call, errand, chat.ChatStream(head, request.n or 1, usage=wants_usage(request)))
         (result,) = await _results(call, errand)
         return _answer(errand, chat.chat_completion(head, result))
+
+    async def count_tokens(self, call: Call) -> Response:
+        """``POST /chat/completions/input_tokens``."""
+        request: ChatRequest = call.body
+        self._models.check(request.model)
+        errand = await self._begin(call, chat.COUNTING, [chat.tokens_input(request)])
+        (result,) = await _results(call, errand)
+        return _answer(errand, InputTokens(input_tokens=result.tokens))
 
     async def completions(self, call: Call) -> Response:
         """``POST /completions``."""
         request: CompletionRequest = call.body
         model = self._models.check(request.model)
-        asked = completions.completion_inputs(request, self._models.card.context)
-        echoes = completions.echoes_of(request)
-        errand = await self._begin(call, completions.KIND, asked)
+        asked = completions.completion_input(request, self._models.card.context) | await self._biases(request)
+        prompts = await self._spelling.prompts(prompts_of(request.prompt, "prompt"), "prompt")
+        errand = await self._begin(call, completions.KIND, [asked | {"prompt": prompt} for prompt in prompts])
         head = self._head(f"cmpl-{errand.id}", model)
         if request.stream:
-            usage = _wants_usage(request)
-            return await _stream(call, errand, completions.CompletionStream(head, echoes, request.n or 1, usage=usage))
-        return _answer(errand, completions.completion(head, echoes, await _results(call, errand)))
+            return await _stream(call, errand, completions.CompletionStream(request, head))
+        return _answer(errand, completions.completion(request, head, await _results(call, errand)))
 
     async def embeddings(self, call: Call) -> Response:
         """``POST /embeddings``."""
         request: EmbeddingRequest = call.body
         model = self._models.check(request.model)
-        errand = await self._begin(call, embeddings.KIND, [embeddings.embedding_input(request)])
+        texts = await self._spelling.prompts(prompts_of(request.input, "input"), "input")
+        errand = await self._begin(call, embeddings.KIND, [embeddings.embedding_input(request, texts)])
         (result,) = await _results(call, errand)
         return _answer(errand, embeddings.embedding_list(request, model, result))
+
+    async def _biases(self, request: GenerationRequest) -> dict[str, Any]:
+        biases = await self._spelling.biases(request.logit_bias)
+        return {} if biases is None else {"logit_bias": biases}
 
     async def _begin(self, call: Call, kind: str, asked: Sequence[dict[str, Any]]) -> Errand:
         errand, key = Errand(self._tasks, call.session.principal), idempotency_key(call.request)
@@ -157,10 +178,6 @@ def _answer(errand: Errand, value: msgspec.Struct) -> Response:
 def _headers(errand: Errand) -> dict[str, str]:
     """OpenAI's clients show this one as the request's id: here it is the task's."""
     return {"x-request-id": errand.id}
-
-
-def _wants_usage(request: GenerationRequest) -> bool:
-    return bool(request.stream_options and request.stream_options.include_usage)
 
 
 def _get(name: str, path: str, summary: str, handler: Any, ok: Any, *errors: ErrorCode) -> Operation:

@@ -10,7 +10,6 @@ import struct
 from collections.abc import Sequence
 from typing import Any, cast
 
-from livethread.errors import bad_request
 from livethread.tasks import EmbeddingResult
 from livethread_server.http.openai.answers import EmbeddingList, EmbeddingObject, EmbeddingUsage
 from livethread_server.http.openai.requests import EmbeddingRequest
@@ -18,16 +17,9 @@ from livethread_server.http.openai.requests import EmbeddingRequest
 KIND = "embedding"
 
 
-def embedding_input(request: EmbeddingRequest) -> dict[str, Any]:
-    """What the task is given, not checked yet. `CommandError` for a list that mixes token ids with texts."""
-    content = request.input
-    if not isinstance(content, str):
-        ids = [isinstance(one, int) for one in content]
-        if any(ids) and not all(ids):
-            raise bad_request(
-                "input", "Field 'input' mixes token ids with texts or lists. Send token ids only, or a list of texts."
-            )
-    asked = {"content": content, "dimensions": request.dimensions, "embd_normalize": request.embd_normalize}
+def embedding_input(request: EmbeddingRequest, texts: Sequence[str | tuple[int, ...]]) -> dict[str, Any]:
+    """What the task is given, not checked yet."""
+    asked = {"content": texts, "dimensions": request.dimensions, "embd_normalize": request.embd_normalize}
     return {name: value for name, value in asked.items() if value is not None}
 
 

@@ -83,11 +83,19 @@ def error_object(error: CommandError) -> ErrorObject:
     return ErrorObject(
         message=error.message,
         type=TYPES.get(error.code, INVALID),
-        param=details.get("field"),
+        param=_param(details.get("field")),
         code=details.get("openai") or CODES.get(error.code, str(error.code)),
         n_prompt_tokens=details.get("prompt_tokens", UNSET) if too_long else UNSET,
         n_ctx=details.get("context_tokens", UNSET) if too_long else UNSET,
     )
+
+
+def _param(field: str | None) -> str | None:
+    """A task's name of a field as requests here have it: they know no ``sampling``, and embed an ``input``."""
+    if field is None:
+        return None
+    place = field.removeprefix("sampling.")
+    return "input" + place.removeprefix("content") if place.startswith("content") else place
 
 
 def error_bytes(error: CommandError) -> bytes:

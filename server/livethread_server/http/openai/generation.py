@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from livethread.errors import CommandError, bad_request
 from livethread.model import Reason, Timings, TokenLogprob, Usage
 from livethread.tasks import Choice
 from livethread_server.http.openai.answers import (
@@ -32,8 +31,8 @@ AS_THEY_ARE = (
 
 
 def generation_fields(request: GenerationRequest, context: int, limits: Sequence[int | None]) -> dict[str, Any]:
-    """The fields of an input that do not depend on what is continued. ``context`` is in tokens; ``limits`` are the
-    request's bounds on tokens, the first one that was given holds.
+    """The fields of an input that do not depend on what is continued, but for the biases (see `spelling`). ``context``
+    is in tokens; ``limits`` are the request's bounds on tokens, the first one that was given holds.
     """
     limit = next((one for one in (*limits, request.n_predict) if one is not None), None)
     fields = {name: getattr(request, name) for name in AS_THEY_ARE}
@@ -41,7 +40,6 @@ def generation_fields(request: GenerationRequest, context: int, limits: Sequence
         "max_tokens": None if limit == -1 else limit,  # llama.cpp: -1 is no limit
         "stop": _stops(request.stop),
         "seed": None if request.seed in (None, -1) else request.seed % SEEDS,
-        "logit_bias": _biases(request),
         "top_k": None if request.top_k is None else max(0, request.top_k),  # llama.cpp: 0 and below is all tokens
         "repeat_last_n": context if request.repeat_last_n == -1 else request.repeat_last_n,
         "dry_penalty_last_n": context if request.dry_penalty_last_n == -1 else request.dry_penalty_last_n,
@@ -55,22 +53,9 @@ def _stops(stop: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
     return tuple(one for one in stops if one) or None
 
 
-def _biases(request: GenerationRequest) -> dict[int, float] | None:
-    """Biases by token id. `CommandError` where a key is none: text has no one token."""
-    given = request.logit_bias
-    if not given:
-        return None
-    pairs: Iterable[tuple[int | str, float]] = given.items() if isinstance(given, dict) else given
-    biases: dict[int, float] = {}
-    for key, bias in pairs:
-        if isinstance(key, str) and not (key.isascii() and key.isdecimal()):
-            raise _no_token_id(key)
-        biases[int(key)] = bias
-    return biases
-
-
-def _no_token_id(key: str) -> CommandError:
-    return bad_request("logit_bias", f"Field 'logit_bias' must have token ids as its keys, not {key[:40]!r}. Send ids.")
+def wants_usage(request: GenerationRequest) -> bool:
+    """Whether a stream ends with what was used."""
+    return bool(request.stream_options and request.stream_options.include_usage)
 
 
 def finish_of(reason: Reason) -> Finish:

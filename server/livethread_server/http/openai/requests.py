@@ -15,17 +15,6 @@ from livethread.model import Penalty, Probability
 from livethread.tasks import Normalisation
 
 EncodingFormat = Literal["float", "base64"]
-OneKind = Meta(
-    extra_json_schema={
-        "minItems": 1,
-        "anyOf": [
-            {"type": "array", "items": {"type": "integer", "minimum": 0}},
-            {"type": "array", "items": {"type": ["string", "array"]}},
-        ],
-    }
-)
-"""A list of token ids, or one without any: said for the document, checked in `completions` and `embeddings`."""
-Prompt = str | Annotated[tuple[int | str | tuple[int, ...], ...], OneKind]
 Whole = Annotated[int, Meta(le=(1 << 31) - 1)]
 Amount = Annotated[int, Meta(ge=-1, le=(1 << 31) - 1, extra_json_schema={"not": {"const": 0}})]
 """Of tokens; -1 is no limit."""
@@ -44,14 +33,48 @@ Nothing = Annotated[
 ]
 
 
+class ContentPart(Struct, frozen=True):
+    """A part of a message's content. Only ``text`` parts are understood."""
+
+    type: Annotated[str, Meta(extra_json_schema={"const": "text"})]
+    text: str | None = None
+
+
+class PromptObject(Struct, frozen=True):
+    """llama.cpp's prompt as an object: a text, or a text in parts. ``multimodal_data`` is there to be refused."""
+
+    prompt_string: str | None = None
+    content: tuple[ContentPart, ...] | None = None
+    multimodal_data: Annotated[Any, Meta(extra_json_schema={"enum": [None, []]})] = None
+
+
+SomeOfOneKind = Meta(
+    extra_json_schema={
+        "minItems": 1,
+        "anyOf": [
+            {"type": "array", "items": {"type": ["integer", "string"], "minimum": 0}},
+            {"type": "array", "items": {"type": ["string", "object", "array"]}},
+        ],
+    }
+)
+"""Token ids, or prompts: said for the document, checked in `content`."""
+Prompt = str | PromptObject | Annotated[tuple[int | str | PromptObject | tuple[int | str, ...], ...], SomeOfOneKind]
+"""One or several, of text or of token ids, amid which llama.cpp's server takes text."""
+Biases = (
+    Annotated[dict[str, Bias], Meta(max_length=1024)]
+    | Annotated[tuple[tuple[Annotated[int, Meta(ge=0, le=(1 << 31) - 1)] | str, Bias], ...], Meta(max_length=1024)]
+)
+"""By token id, or, as llama.cpp's server takes it, by text."""
+
+
 class StreamOptions(Struct, frozen=True):
     include_usage: bool | None = None
 
 
 class GenerationRequest(Struct, frozen=True, kw_only=True):
     """What chat completions and completions have in common. ``n_predict``, ``n_probs``, ``grammar``, ``json_schema``
-    and all from ``top_k`` on are llama.cpp's. A field that is null was not given. Those that are `Nothing` are there to be
-    refused: see `refused`.
+    and all from ``top_k`` on are llama.cpp's. A field that is null was not given. Those that are `Nothing` are there
+    to be refused: see `refused`.
     """
 
     model: str | None = None
@@ -66,13 +89,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     top_p: Probability | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    logit_bias: (
-        Annotated[
-            dict[str, Bias], Meta(max_length=1024, extra_json_schema={"propertyNames": {"pattern": "^[0-9]{1,9}$"}})
-        ]
-        | Annotated[tuple[tuple[Annotated[int, Meta(ge=0, le=999_999_999)], Bias], ...], Meta(max_length=1024)]
-        | None
-    ) = None
+    logit_bias: Biases | None = None
     n_probs: Alternatives | None = None
     grammar: str | None = None
     json_schema: dict[str, Any] | None = None
@@ -100,13 +117,6 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     lora: Nothing = None
 
 
-class ContentPart(Struct, frozen=True):
-    """A part of a message's content. Only ``text`` parts are understood."""
-
-    type: Annotated[str, Meta(extra_json_schema={"const": "text"})]
-    text: str | None = None
-
-
 class ChatMessage(Struct, frozen=True):
     """A turn. Role ``developer`` is ``system``."""
 
@@ -132,13 +142,17 @@ class ChatFormat(Struct, frozen=True):
 
 
 class ChatRequest(GenerationRequest, frozen=True, kw_only=True):
-    """``POST /openai/v1/chat/completions``."""
+    """``POST /openai/v1/chat/completions``. ``continue_final_message`` and ``add_generation_prompt`` are vLLM's and
+    llama.cpp's; where neither was given, a last message of the assistant's is continued.
+    """
 
     messages: Annotated[tuple[ChatMessage, ...], Meta(min_length=1, max_length=4096)]
     max_completion_tokens: Amount | None = None
     logprobs: bool | None = None
     top_logprobs: Alternatives | None = None
     response_format: ChatFormat | None = None
+    continue_final_message: bool | None = None
+    add_generation_prompt: bool | None = None
     tools: Nothing = None
     tool_choice: Any = None
     functions: Nothing = None
@@ -151,7 +165,7 @@ class ChatRequest(GenerationRequest, frozen=True, kw_only=True):
 
 
 class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
-    """``POST /openai/v1/completions``. A list of integers is one prompt of token ids, any other list several prompts;
+    """``POST /openai/v1/completions``. A list with integers is one prompt of token ids, any other list several prompts;
     prompt i has the choices from i·n on.
     """
 
@@ -163,20 +177,11 @@ class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
 
 
 class EmbeddingRequest(Struct, frozen=True, kw_only=True):
-    """``POST /openai/v1/embeddings``. A list of integers is one text of token ids. ``embd_normalize`` is
+    """``POST /openai/v1/embeddings``. A list with integers is one text of token ids. ``embd_normalize`` is
     llama.cpp's.
     """
 
-    input: (
-        Annotated[str, Meta(min_length=1)]
-        | Annotated[
-            Annotated[
-                tuple[int | Annotated[str, Meta(min_length=1)] | Annotated[tuple[int, ...], Meta(min_length=1)], ...],
-                Meta(min_length=1, max_length=1 << 20),
-            ],
-            OneKind,
-        ]
-    )
+    input: Prompt
     model: str | None = None
     encoding_format: EncodingFormat | None = None
     dimensions: Annotated[int, Meta(ge=1, le=1 << 16)] | None = None

@@ -37,9 +37,10 @@ class Portion(Struct, frozen=True):
 class VectorContext:
     """Reads texts of at most ``length`` tokens; with ``ranks`` it tells their scores instead of vectors.
 
-    ``rows`` is the most tokens of one `read`, ``sequences`` the most texts; ``whole`` tells that none of them may come
-    in pieces. The layout is unified: a batch has few cells, and texts of any length share it in one go, whereas
-    llama.cpp takes a split one apart by their lengths. Raises `LoadFailed`.
+    ``rows`` is the most tokens that texts may share in one `read`, ``most`` those that one alone may have there,
+    ``sequences`` the most texts; ``whole`` tells that none of them may come in pieces. The layout is unified: a batch
+    has few cells, and texts of any length share it in one go, whereas llama.cpp takes a split one apart by their
+    lengths. Raises `LoadFailed`.
     """
 
     def __init__(
@@ -48,12 +49,13 @@ class VectorContext:
         self.model = model
         self._ranks = ranks
         self.whole = not model.causal
-        self.rows = max(_rows(model), length if self.whole else 0)
+        self.rows = _rows(model)
+        self.most = max(self.rows, length if self.whole else 0)
         self.sequences = min(_RECURRENT_SEQUENCES if model.recurrent else _SEQUENCES, self.rows)
         params = llama.llama_context_default_params()
-        params.n_ctx = length + self.rows
+        params.n_ctx = self.most if self.whole else length + self.rows
         params.n_seq_max = self.sequences
-        params.n_batch = params.n_ubatch = params.n_outputs_max = self.rows
+        params.n_batch = params.n_ubatch = params.n_outputs_max = self.most
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True
         params.embeddings = True
@@ -70,7 +72,7 @@ class VectorContext:
                 f"llama.cpp cannot make a context for vectors of {length} tokens. Choose a shorter context."
             )
         self._memory = llama.llama_get_memory(self._pointer)
-        self._batch = Batch(self.rows)
+        self._batch = Batch(self.most)
 
     @property
     def remembers(self) -> bool:

@@ -62,6 +62,24 @@ def test_fields_that_change_nothing_are_not_looked_at() -> None:
     assert given == asked()
 
 
+@pytest.mark.parametrize(("wanted", "given"), [({}, None), ({"continue_final_message": False}, False)])
+def test_a_last_message_of_the_assistants_is_continued_or_not(wanted: dict[str, bool], given: bool | None) -> None:
+    said = [*HI, {"role": "assistant", "content": "He"}]
+    assert asked(messages=said, **wanted).continue_final_message == given
+    assert asked(messages=said, add_generation_prompt=False).continue_final_message is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"add_generation_prompt": True, "continue_final_message": True}, "continue_final_message"),
+        ({"add_generation_prompt": False}, "add_generation_prompt"),
+    ],
+)
+def test_an_answer_begins_or_goes_on(fields: dict[str, bool], name: str) -> None:
+    assert refused(**fields).details["field"] == name
+
+
 def test_nulls_were_not_given() -> None:
     names = [info.encode_name for info in msgspec.structs.fields(ChatRequest) if info.name != "messages"]
     assert asked(**dict.fromkeys(names)) == asked()
@@ -96,15 +114,6 @@ def test_any_integer_is_a_seed(seed: int, drawn: int | None) -> None:
 def test_llama_cpps_minus_ones_are_understood() -> None:
     given = asked(top_k=-1, repeat_last_n=-1, dry_penalty_last_n=-1)
     assert (given.top_k, given.repeat_last_n, given.dry_penalty_last_n) == (0, 2048, 2048)
-
-
-@pytest.mark.parametrize("bias", [{"15": -100}, [[15, -100]]])
-def test_biases_are_a_map_or_pairs(bias: Any) -> None:
-    assert asked(logit_bias=bias).logit_bias == {15: -100}
-
-
-def test_biases_of_texts_are_refused() -> None:
-    assert refused(logit_bias={" the": -100}).details["field"] == "logit_bias"
 
 
 def test_logprobs_are_asked_for_with_or_without_alternatives() -> None:

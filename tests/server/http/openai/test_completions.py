@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from livethread.errors import CommandError, ErrorCode
-from livethread.model import Alternative, Sampling, TokenLogprob, Usage
+from livethread.model import Alternative, Sampling, Timings, TokenLogprob, Usage
 from livethread.tasks import Choice, GenerationResult, TextCompletionInput
 from livethread_server.http.openai.answers import Completion
-from livethread_server.http.openai.completions import CompletionStream, completion, completion_inputs, echoes_of
+from livethread_server.http.openai.completions import CompletionStream, completion, completion_input
 from livethread_server.http.openai.head import Head
 from livethread_server.http.openai.requests import CompletionRequest
 from livethread_server.tasks.said import Said
@@ -26,10 +26,9 @@ def request(**fields: Any) -> CompletionRequest:
     return msgspec.convert({"prompt": "Once"} | fields, CompletionRequest)
 
 
-def asked(**fields: Any) -> list[TextCompletionInput]:
-    """The inputs that a request comes to."""
-    inputs = completion_inputs(request(**fields), 2048)
-    return [msgspec.convert(one, TextCompletionInput) for one in inputs]
+def asked(**fields: Any) -> TextCompletionInput:
+    """The input that a request comes to, but for its prompt."""
+    return msgspec.convert(completion_input(request(**fields), 2048), TextCompletionInput)
 
 
 def refused(**fields: Any) -> CommandError:
@@ -46,27 +45,8 @@ def result(content: str, choices: int = 1, **fields: Any) -> GenerationResult:
     return GenerationResult(tuple(made), USED, Sampling())
 
 
-@pytest.mark.parametrize(
-    ("prompt", "prompts"),
-    [
-        ("Once", ["Once"]),
-        ([1, 2], [(1, 2)]),
-        (["Once", "Twice"], ["Once", "Twice"]),
-        ([[1, 2], [3]], [(1, 2), (3,)]),
-        ([[1, 2], "Once"], [(1, 2), "Once"]),
-    ],
-)
-def test_each_prompt_is_a_task(prompt: Any, prompts: list[Any]) -> None:
-    assert [one.prompt for one in asked(prompt=prompt, max_tokens=3)] == prompts
-
-
-@pytest.mark.parametrize("prompt", [[1, "Once"], []])
-def test_ids_are_not_mixed_with_texts(prompt: Any) -> None:
-    assert refused(prompt=prompt).details["field"] == "prompt"
-
-
 def test_fields_have_their_meanings() -> None:
-    (given,) = asked(max_tokens=3, logprobs=2, suffix="end", stop="x", n=2, best_of=2)
+    given = asked(max_tokens=3, logprobs=2, suffix="end", stop="x", n=2, best_of=2)
     assert (given.max_tokens, given.logprobs, given.input_suffix, given.stop, given.n) == (3, 2, "end", ("x",), 2)
 
 
@@ -85,7 +65,7 @@ def test_what_there_is_not_is_refused(name: str, fields: dict[str, Any]) -> None
 
 def test_the_choices_of_all_prompts_are_counted_through() -> None:
     given = request(prompt=["Once", "Twice"], echo=True, n=2)
-    told = completion(HEAD, echoes_of(given), [result(" a", 2), result(" b", 2)])
+    told = completion(given, HEAD, [result(" a", 2), result(" b", 2)])
     assert [(one.index, one.text) for one in told.choices] == [
         (0, "Once a"),
         (1, "Once a"),
@@ -97,7 +77,7 @@ def test_the_choices_of_all_prompts_are_counted_through() -> None:
 
 
 def test_logprobs_have_completions_own_shape() -> None:
-    told = completion(HEAD, [""], [result("abc", logprobs=LOGPROBS)]).choices[0].logprobs
+    told = completion(request(), HEAD, [result("abc", logprobs=LOGPROBS)]).choices[0].logprobs
     assert msgspec.to_builtins(told) == {
         "tokens": ("a", "bc"),
         "token_logprobs": (-0.5, -1.0),
@@ -106,8 +86,29 @@ def test_logprobs_have_completions_own_shape() -> None:
     }
 
 
+def test_who_asks_as_llama_cpp_does_is_told_logprobs_in_its_shape_too() -> None:
+    given = request(n_probs=2, return_tokens=True)
+    whole = completion(given, HEAD, [result("abc", logprobs=LOGPROBS)]).choices[0].logprobs
+    (piece,) = CompletionStream(given, HEAD).pieces([(0, Said(0, 0, 2, "abc", (5, 6), LOGPROBS))])
+    told = msgspec.json.decode(piece)["choices"][0]
+    assert told["tokens"] == [5, 6]
+    assert told["logprobs"] == msgspec.json.decode(msgspec.json.encode(whole))
+    assert [(one["id"], len(one["top_logprobs"])) for one in told["logprobs"]["content"]] == [(5, 2), (6, 0)]
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_the_last_chunk_says_how_long_it_took(usage: bool) -> None:
+    stream = CompletionStream(request(stream_options={"include_usage": usage}), HEAD)
+    *_, last = stream.end([result("a", timings=Timings(queue_ms=1, prompt_ms=3, first_token_ms=4, generate_ms=4))])
+    told = msgspec.json.decode(last)
+    assert (told["timings"]["predicted_n"], told["timings"]["predicted_per_second"]) == (2, 500)
+    assert ("usage" in told, bool(told["choices"])) == (usage, not usage)
+
+
 def test_a_stream_is_completions_in_pieces() -> None:
-    stream = CompletionStream(HEAD, ["Once", ""], 2, usage=True)
+    stream = CompletionStream(
+        request(prompt=["Once", ""], echo=True, n=2, stream_options={"include_usage": True}), HEAD
+    )
     said = [(0, Said(1, 0, 1, "a", (5,))), (1, Said(0, 0, 1, "b", (6,)))]
     told = [*stream.begin(), *stream.pieces(said), *stream.end([result("a", 2), result("b", 2)])]
     whole = [msgspec.json.decode(one, type=Completion) for one in told]
@@ -123,7 +124,7 @@ def test_a_stream_is_completions_in_pieces() -> None:
 
 
 def test_offsets_go_on_over_chunks() -> None:
-    stream = CompletionStream(HEAD, [""], 1, usage=False)
+    stream = CompletionStream(request(), HEAD)
     told = stream.pieces([(0, Said(0, 0, 2, "abc", (5, 6), LOGPROBS)), (0, Said(0, 2, 3, "a", (5,), LOGPROBS[:1]))])
     offsets = [msgspec.json.decode(one)["choices"][0]["logprobs"]["text_offset"] for one in told]
     assert offsets == [[0, 1], [3]]

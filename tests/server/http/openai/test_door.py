@@ -190,8 +190,9 @@ async def lines_late(client: httpx.AsyncClient, body: Any, house: House) -> list
 
 
 async def test_several_prompts_are_answered_in_order(house: House) -> None:
+    body = {"prompt": ["Once", [1, 2]], "max_tokens": 3, "logit_bias": {"the": -5}}
     async with asking(house) as client:
-        asked = asyncio.create_task(client.post("/completions", json={"prompt": ["Once", [1, 2]], "max_tokens": 3}))
+        asked = asyncio.create_task(client.post("/completions", json=body))
         first = await run_of(house)
         second = await run_of(house, without=(first,))
         for run, text in ((second, " more"), (first, " upon")):
@@ -201,6 +202,7 @@ async def test_several_prompts_are_answered_in_order(house: House) -> None:
         told = (await asked).json()
     assert [(one["index"], one["text"]) for one in told["choices"]] == [(0, " upon"), (1, " more")]
     assert house.engine.submitted[second].tokens == (1, 2)
+    assert set((house.engine.submitted[second].sampling.logit_bias or {}).values()) == {-5}
     assert (told["object"], told["id"][:5]) == ("text_completion", "cmpl-")
 
 
@@ -232,9 +234,24 @@ async def test_a_prompt_that_is_refused_ends_the_others(house: House) -> None:
 async def test_texts_are_embedded(house: House) -> None:
     async with asking(house) as client:
         told = (await client.post("/embeddings", json={"input": [[3, 4], [4]], "dimensions": 3})).json()
+        mixed = await client.post("/embeddings", json={"input": [3, "a", 4]})
     assert [len(one["embedding"]) for one in told["data"]] == [3, 3]
     assert abs(sum(number * number for number in told["data"][0]["embedding"]) - 1) < 1e-6
     assert told["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+    assert (len(mixed.json()["data"]), mixed.json()["usage"]["prompt_tokens"]) == (1, 3)
+
+
+async def test_a_text_that_cannot_be_embedded_is_named(house: House) -> None:
+    async with asking(house) as client:
+        answer = await client.post("/embeddings", json={"input": ["a", ""]})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input[1]")
+
+
+async def test_a_chats_tokens_are_counted(house: House) -> None:
+    async with asking(house) as client:
+        counted = (await client.post("/chat/completions/input_tokens", json=CHAT)).json()
+        told = (await answer_of(house, client, "/chat/completions", CHAT, "Hello")).json()
+    assert counted == {"object": "response.input_tokens", "input_tokens": told["usage"]["prompt_tokens"]}
 
 
 async def test_models_are_listed_and_found(house: House) -> None:
@@ -286,7 +303,7 @@ async def test_any_name_will_do_where_the_operator_says_so(vocabulary: Vocabular
         (CHAT | {"max_tokens": 0}, "max_tokens"),
         (CHAT | {"response_format": {"type": "sound"}}, "response_format.type"),
         (CHAT | {"response_format": {"type": "json_object", "schema": 123}}, "response_format.schema"),
-        (CHAT | {"logit_bias": {"99999999": 1}}, "sampling.logit_bias"),
+        (CHAT | {"logit_bias": {"99999999": 1}}, "logit_bias"),
         (CHAT | {"tools": [{"type": "function"}], "tool_choice": "required"}, "tools"),
     ],
 )
