@@ -23,8 +23,10 @@ NEEDLESS = {
     # A grammar, a schema or a served name is not any text, and what the model cannot do is refused.
     *("model", "grammar", "json_schema", "response_format", "suffix", "input_prefix", "input_suffix", "dimensions"),
     # They must fit the vocabulary, or what else is sent.
-    *("logit_bias", "n_probs", "n_predict", "top_logprobs", "echo", "best_of", "continue_final_message"),
+    *("logit_bias", "n_probs", "n_predict", "top_logprobs", "echo", "best_of"),
+    *("continue_final_message", "add_generation_prompt"),
 }
+HELLO = "Hi."
 CONTEXT = 512
 VOCABULARY = 1000
 """Fewer than any model has."""
@@ -66,7 +68,7 @@ def _bound(sampling: Any, *, openai: bool = False) -> None:
         sampling["max_tokens"] = MOST["max_tokens"]
     for name, most in MOST.items():
         given: Any = sampling.get(name)
-        unlimited = given == -1 and (openai or name == "n_predict") and name != "n"
+        unlimited = given in (-1, 0) and (openai or name == "n_predict") and name != "n"
         if type(given) in (int, float) and (unlimited or most < given <= LIMITS.get(name, (1 << 31) - 1)):
             sampling[name] = most if given == int(given) else given
 
@@ -89,14 +91,12 @@ def _make_sense(case: schemathesis.Case[Any], body: Map) -> None:
     if isinstance(messages := body.get("messages"), list):
         _make_turns(messages)
     for name in ("prompt", "content", "input", "tokens"):
-        if isinstance(given := body.get(name), list | dict):
+        if isinstance(given := body.get(name), str | list | dict):
             body[name] = _word(given)
-    if last == "embeddings":
-        body["input"] = body.get("input") or "Hi."
     if body.get("mode") == "continue":
         body["mode"] = "reply"  # to any last message
     if case.path.endswith(("/text-completion", "/v1/completions")):
-        body["prompt"] = body.get("prompt") or "Hi."
+        body["prompt"] = body.get("prompt") or HELLO
     if isinstance(labels := body.get("labels"), list):
         body["labels"] = list(dict.fromkeys(["one", "other", *(label[:SHORT] for label in labels[:4])]))
     if isinstance(case.body, dict | list):
@@ -105,7 +105,7 @@ def _make_sense(case: schemathesis.Case[Any], body: Map) -> None:
 
 OWN: dict[str, Map] = {
     "shares": {"principal": "somebody", "role": "viewer", "invite": None, "expires_s": None},
-    "count-tokens": {"content": "Hi.", "messages": None},
+    "count-tokens": {"content": HELLO, "messages": None},
 }
 """Of several fields exactly one must be sent."""
 
@@ -125,7 +125,7 @@ def _make_turns(messages: list[Map]) -> None:
     for turn in messages:
         content = turn.get("content")
         if content is None:
-            turn["content"] = "Hi."
+            turn["content"] = HELLO
         elif isinstance(content, list):
             turn["content"] = [part | {"text": part.get("text") or ""} for part in content]
     if [turn["role"] for turn in messages[-2:]] == ["assistant", "assistant"]:
@@ -133,7 +133,7 @@ def _make_turns(messages: list[Map]) -> None:
 
 
 def _vocabulary(given: list[Any]) -> list[Any]:
-    """With token ids that every model has, and nothing empty: not every model can begin with nothing."""
+    """With token ids and texts of which every model makes something: not each can begin with nothing."""
     return [_word(one) for one in given]
 
 
@@ -141,8 +141,8 @@ def _word(one: Any) -> Any:
     if isinstance(one, list):
         return _vocabulary(one) or [1]
     if isinstance(one, dict):  # llama.cpp's prompt
-        return {"prompt_string": "Hi."}
-    return one % VOCABULARY if isinstance(one, int | float) else one or "Hi."
+        return {"prompt_string": HELLO}
+    return one % VOCABULARY if isinstance(one, int | float) else one.removesuffix(HELLO) + HELLO
 
 
 def _shrink(value: Any) -> None:

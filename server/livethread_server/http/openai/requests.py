@@ -16,8 +16,7 @@ from livethread.tasks import Normalisation
 
 EncodingFormat = Literal["float", "base64"]
 Whole = Annotated[int, Meta(le=(1 << 31) - 1)]
-Amount = Annotated[int, Meta(ge=-1, le=(1 << 31) - 1, extra_json_schema={"not": {"const": 0}})]
-"""Of tokens; -1 is no limit."""
+Amount = Annotated[int, Meta(ge=-1, le=(1 << 31) - 1, description="Tokens. -1 is no limit, 0 is refused.")]
 LastN = Annotated[int, Meta(ge=-1, le=1 << 20)]
 """Tokens back; -1 is all of them."""
 Most = Annotated[float, Meta(ge=0, le=100)]
