@@ -43,6 +43,7 @@ EXAMPLES: Mapping[str, Any] = MappingProxyType(
         "create_count_tokens": {"messages": [QUESTION]},
         "create_apply_template": {"messages": [QUESTION]},
         "openai_chat_completions": {"messages": [QUESTION], "max_tokens": 100, "temperature": 0.7},
+        "openai_chat_completions_input_tokens": {"messages": [QUESTION]},
         "openai_completions": {"prompt": "Once upon a time", "max_tokens": 30, "logprobs": 2},
         "openai_embeddings": {"input": ["A text.", "Another one."], "encoding_format": "float"},
     }
