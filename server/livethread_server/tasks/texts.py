@@ -117,7 +117,8 @@ class Texts:
             if len(tokens) > most:
                 raise CommandError(
                     ErrorCode.CONTEXT_OVERFLOW,
-                    f"Text {index} has {len(tokens)} tokens, but the model embeds at most {most}. Cut it up.",
+                    f"Text {index} is too large: it has {len(tokens)} tokens, and the model embeds at most {most}. "
+                    "Cut it up.",
                     field=f"content[{index}]",
                     prompt_tokens=len(tokens),
                     context_tokens=most,

@@ -243,8 +243,12 @@ async def test_texts_are_embedded(house: House) -> None:
 
 async def test_a_text_that_cannot_be_embedded_is_named(house: House) -> None:
     async with asking(house) as client:
-        answer = await client.post("/embeddings", json={"input": ["a", ""]})
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input[1]")
+        empty = await client.post("/embeddings", json={"input": ["a", ""]})
+        large = await client.post("/embeddings", json={"input": [[1] * 4096, "a"]})
+    assert (empty.status_code, empty.json()["error"]["param"]) == (400, "input[1]")
+    error = large.json()["error"]
+    assert (large.status_code, error["param"], error["code"]) == (400, "input[0]", "context_length_exceeded")
+    assert error["message"].startswith("Text 0 is too large: it has 4096 tokens")
 
 
 async def test_a_chats_tokens_are_counted(house: House) -> None:
