@@ -46,7 +46,7 @@ PREFIX = "/openai/v1"
 TAG = "OpenAI"
 KEY = Header(
     "Idempotency-Key",
-    "The same key with the same request is the same task, which is not done twice.",
+    "The same key with the same request is the same task, which is not done twice, nor ended when its client goes.",
     IDEMPOTENCY_KEY.type,
 )
 REQUEST = Header("x-request-id", "The id of the task that did it, or of the first one.")

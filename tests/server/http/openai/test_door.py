@@ -138,6 +138,16 @@ async def test_who_goes_while_he_waits_ends_the_task(house: House) -> None:
     assert house.tasks.list(ANYONE).tasks[0].state == "cancelled"
 
 
+async def test_who_goes_and_asks_again_with_his_key_gets_what_was_begun(house: House) -> None:
+    async with asking(house, {"idempotency-key": "k"}) as client:
+        asked = asyncio.create_task(client.post("/chat/completions", json=CHAT))
+        await run_of(house)
+        asked.cancel()
+        answer = await answer_of(house, client, "/chat/completions", CHAT, "Hello")
+    assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "Hello")
+    assert len(house.engine.submitted) == 1
+
+
 async def test_who_goes_in_the_middle_of_a_stream_ends_the_task(house: House) -> None:
     async with asking(house) as client:
         asked = asyncio.create_task(first_line(client, CHAT | {"stream": True}))
