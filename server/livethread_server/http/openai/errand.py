@@ -1,4 +1,5 @@
-"""The tasks of one request: begun together, waited for or listened to together, and ended when nobody waits any more.
+"""The tasks of one request: begun together, waited for or listened to together, and ended when nobody waits any more
+who could ask again.
 
 It must never know what they are about, or how they are answered.
 """
@@ -21,12 +22,13 @@ Heard = tuple[int, Said]
 
 
 class Errand:
-    """`close` it when the request is over: its tasks end with it."""
+    """`close` it when the request is over: its tasks end with it, unless it has a key with which others may wait."""
 
     def __init__(self, tasks: Tasks, principal: Principal) -> None:
         self._tasks = tasks
         self._principal = principal
         self._live: list[LiveTask] = []
+        self._mine = True
 
     @property
     def id(self) -> str:
@@ -34,7 +36,8 @@ class Errand:
         return self._live[0].id
 
     async def begin(self, kind: str, asked: Sequence[dict[str, Any]], key: str | None) -> None:
-        """Make a task of each input. `CommandError` where one cannot be."""
+        """Make a task of each input, or find those of the ``key``. `CommandError` where one cannot be."""
+        self._mine = key is None
         for place, one in enumerate(asked):
             own = key and (key if place == 0 else f"{key}-{place}")
             self._live.append(await self._tasks.create(self._principal, kind, one, key=own))
@@ -68,9 +71,10 @@ class Errand:
                 await something.wait()
 
     def close(self) -> None:
-        """End whatever has not ended."""
-        for live in self._live:
-            self._tasks.end(live, "cancelled")
+        """Nobody waits here any more: end what has not ended, where nobody else may wait for it, now or later."""
+        if self._mine:
+            for live in self._live:
+                self._tasks.end(live, "cancelled")
 
     @contextmanager
     def _listening(self, something: asyncio.Event) -> Iterator[list[Listener]]:
