@@ -32,6 +32,7 @@ from livethread_server.http.conditions import (
     idempotency_key,
     prefers_async,
 )
+from livethread_server.http.messages import MESSAGES
 from livethread_server.http.one_run import OneRun, RunDone, RunEnd
 from livethread_server.http.operation import Header, Method, Operation, json_answer
 from livethread_server.http.sse import event
@@ -46,7 +47,7 @@ NewRun = part_of(
     "NewRun",
     "What to generate. 'messages' are appended behind what the ops do; 'stream' answers with server-sent events.",
     {"thread", "expect_version", "key"},
-    messages=(tuple[wire.Draft, ...], ()),
+    messages=(Annotated[tuple[wire.Draft, ...], Meta(max_length=MESSAGES)], ()),
     stream=(bool | None, None),
 )
 
@@ -192,6 +193,11 @@ class Runs:
 
 
 def _generate(call: Call) -> wire.Generate:
+    count = len(call.body.ops) + len(call.body.messages)
+    if count > MESSAGES:
+        raise bad_request(
+            "messages", f"There are {count} ops and messages together. Send at most {MESSAGES} at once, the rest before."
+        )
     for index, draft in enumerate(call.body.messages):
         check_draft(f"messages[{index}]", draft)
     return command_of(

@@ -158,6 +158,21 @@ async def test_refusals_are_the_wires(house: House) -> None:
         assert problem(await client.post(RUNS, json=HELLO)) == (409, "busy")
 
 
+async def test_ops_and_messages_are_together_as_many_as_a_command_may_have_ops(house: House) -> None:
+    await with_thread(house)
+    draft = {"role": "user", "content": "x"}
+    op = {"op": "truncate", "after": None}
+    async with asking(house) as client:
+        many = await client.post(RUNS, json={"messages": [draft] * 1025})
+        both = await client.post(RUNS, json={"messages": [draft], "ops": [op] * 1024})
+        most = {"messages": [draft], "ops": [op] * 1023}
+        taken = await client.post(RUNS, json=most, headers={"prefer": "respond-async"})
+    assert problem(many) == problem(both) == (400, "bad_request")
+    assert both.json()["details"] == {"field": "messages"}
+    assert "1025 ops and messages" in both.json()["detail"]
+    assert (taken.status_code, len(taken.json()["messages"])) == (202, 1)
+
+
 @pytest.mark.parametrize(
     "way", [{"json": {**HELLO, "run": "r", "stream": True}}, {"headers": {"accept": "text/event-stream"}}]
 )
