@@ -15,7 +15,7 @@ from livethread.errors import CommandError, ErrorCode
 from livethread.messages import ErrorBody, Generate, GenerateOk, RunSnapshot, Subscribe, SubscribeOk
 from livethread.model import Message, Reason, Run, Thread, Timings, Usage
 from livethread_server.http.asking import ask
-from livethread_server.http.telling import Head, Telling, told
+from livethread_server.http.telling import Head, position_of, told
 from livethread_server.service import Service
 from livethread_server.session import Session
 
@@ -55,14 +55,14 @@ class RunDone(Struct, frozen=True, kw_only=True):
 
 class OneRun:
     """A run that a session began or joined. ``snapshot`` is there where it streamed already: its text up to the first
-    event."""
+    event. ``position`` is where its thread was before it: behind that is all that happened since, of whatever run."""
 
     def __init__(self, service: Service, session: Session, heard: SubscribeOk, accepted: GenerateOk) -> None:
         self._service = service
         self._session = session
         self._ended: RunEnd | None = None
         self.accepted = accepted
-        self.telling = Telling(heard)
+        self.position = position_of(heard)
         streams = heard.run is not UNSET and heard.run.run == accepted.run
         self.snapshot: RunSnapshot | UnsetType = heard.run if streams else UNSET
 

@@ -211,13 +211,16 @@ def _generate(call: Call) -> wire.Generate:
 
 
 async def _told(run: OneRun) -> AsyncGenerator[bytes, None]:
-    """The run's events, behind what its acceptance answered and, where it streams already, its text so far."""
-    yield event(msgspec.json.encode(run.accepted), "accepted", run.telling.position)
+    """The run's events, behind what its acceptance answered and, where it streams already, its text so far.
+
+    They have no positions: the thread's other events are not among them, so who came back with one would lack those.
+    """
+    yield event(msgspec.json.encode(run.accepted), "accepted", run.position)
     if run.snapshot is not UNSET:
         yield event(msgspec.json.encode(run.snapshot), "run.snapshot")
     async with aclosing(run.frames()) as frames:
         async for frame, head in frames:
-            yield run.telling.part(frame, head)
+            yield event(frame, head.type)
 
 
 def _location(run: str) -> str:

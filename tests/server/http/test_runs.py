@@ -188,9 +188,34 @@ async def test_a_run_streams_its_own_events_up_to_its_end(doors: OpenHouse, way:
     assert [one.name for one in told] == ["run.started", "run.delta", "run.finished"]
     assert told[1].data["text"] == "Good day."
     assert told[-1].data["message"]["content"] == "Good day."
-    epoch = accepted.position.partition(":")[0]
-    assert told[1].position == f"{epoch}:{told[0].data['seq']}:r:2"
-    assert told[-1].position == f"{epoch}:{told[-1].data['seq']}"
+    assert [one.position for one in told] == ["", "", ""]
+
+
+async def test_who_goes_on_from_a_runs_stream_at_the_threads_events_is_told_all_that_it_left_out(
+    doors: OpenHouse,
+) -> None:
+    house = doors.house
+    await with_thread(house)
+    alice = house.guest("default")
+    await alice.ask(wire.Generate, run="other", ops=[{"op": "append", "message": HELLO["messages"][0]}])
+    house.engine.start("other")
+    house.engine.say("other", "Before ", (1,))
+    await alice.ask(wire.Subscribe)
+    body = {**HELLO, "run": "r", "if_busy": "enqueue", "stream": True}
+    async with streaming(f"{doors.url}{RUNS}", "POST", json=body) as stream:
+        accepted = await stream.next("accepted")
+        assert accepted.position.count(":") == 1, "no text of the other run is claimed"
+        house.engine.say("other", "it.", (2,))
+        house.engine.finish("other")
+        await speak(house, "r", "Good day.")
+        last = (await stream.rest())[-1]
+    headers = {"last-event-id": accepted.position}
+    async with streaming(f"{doors.url}/v1/threads/t/events", headers=headers) as stream:
+        events = (await stream.next("resumed")).data["events"]
+    seqs = [event["seq"] for event in events]
+    assert seqs == list(range(int(accepted.position.partition(":")[2]) + 1, last.data["seq"] + 1))
+    assert {"thread.mutated", "run.started", "run.finished"} <= {event["type"] for event in events}
+    assert {"other", "r"} <= {event.get("run") for event in events}
 
 
 async def test_a_stream_that_begins_late_begins_with_the_text_so_far(doors: OpenHouse) -> None:
