@@ -82,7 +82,7 @@ class Runs:
         if streams:
             return call.stream(_told(run), {"location": _location(run.accepted.run)})
         done = await call.patiently(run.done())
-        headers = {"location": _location(done.run), "etag": etag(done.version, done.seq)}
+        headers = {"location": _location(done.run), "etag": etag(done.version)}
         return json_answer(done, headers=headers)
 
     async def _begin(self, call: Call, command: wire.Generate) -> Response:
@@ -195,9 +195,7 @@ class Runs:
 def _generate(call: Call) -> wire.Generate:
     count = len(call.body.ops) + len(call.body.messages)
     if count > MESSAGES:
-        raise bad_request(
-            "messages", f"There are {count} ops and messages together. Send at most {MESSAGES} at once, the rest before."
-        )
+        raise bad_request("messages", f"There are {count} ops and messages. Send at most {MESSAGES} of both at once.")
     for index, draft in enumerate(call.body.messages):
         check_draft(f"messages[{index}]", draft)
     return command_of(
