@@ -79,6 +79,8 @@ class Runs:
             return await self._begin(call, command)
         call.stay()
         run = await OneRun.begin(self._service, call.session, command)
+        if run.forgotten:
+            return json_answer(run.accepted, 202, {"location": _location(run.accepted.run)})
         if streams:
             return call.stream(_told(run), {"location": _location(run.accepted.run)})
         done = await call.patiently(run.done())

@@ -85,16 +85,69 @@ async def test_the_same_key_answers_the_same_run_while_it_goes_on_and_after_it(h
     assert problem(other) == (400, "bad_request")
 
 
-async def test_a_run_whose_message_is_gone_still_says_how_it_ended(house: House) -> None:
+async def test_a_run_that_is_asked_for_again_is_answered_as_before(house: House) -> None:
+    await with_thread(house)
+    body, key = {**HELLO, "run": "r"}, {"idempotency-key": "k"}
+    async with asking(house) as client:
+        asked = asyncio.create_task(client.post(RUNS, json=body, headers=key))
+        await house.engine.taken("r")
+        house.engine.start("r")
+        house.engine.finish("r", "error", "The engine is out of memory. Give it more.")
+        first = await asked
+        await client.delete(f"/v1/threads/t/messages/{first.json()['message']['id']}")
+        again = await client.post(RUNS, json=body, headers=key)
+        assert (again.json(), again.headers["etag"]) == (first.json(), first.headers["etag"])
+        assert "out of memory" in again.json()["error"]["message"]
+        assert (await client.get("/v1/runs/r")).json()["message"] is None
+
+
+async def test_a_run_that_never_started_is_answered_as_before_too(house: House) -> None:
+    await with_thread(house)
+    async with asking(house) as client:
+        asked = asyncio.create_task(client.post(RUNS, json={**HELLO, "run": "r"}))
+        await house.engine.taken("r")
+        await client.delete("/v1/runs/r")
+        first = (await asked).json()
+        assert (await client.post(RUNS, json={**HELLO, "run": "r"})).json() == first
+
+
+async def test_of_a_run_whose_end_is_not_kept_as_much_is_said_as_the_thread_knows(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("livethread_server.store.memory.EVENTS_KEPT", 1)
     await with_thread(house)
     async with asking(house) as client:
         asked = asyncio.create_task(client.post(RUNS, json={**HELLO, "run": "r"}))
         await speak(house, "r", "Gone.")
-        message = (await asked).json()["message"]["id"]
-        assert (await client.delete(f"/v1/threads/t/messages/{message}")).status_code == 204
+        message = (await asked).json()["message"]
+        await client.post("/v1/threads/t/messages", json={"role": "user", "content": "More."})
+        again = (await client.post(RUNS, json={**HELLO, "run": "r"})).json()
+        assert (again["message"], again["usage"], again["reason"]) == (message, message["usage"], "stop")
+        await client.delete(f"/v1/threads/t/messages/{message['id']}")
         again = (await client.post(RUNS, json={**HELLO, "run": "r"})).json()
         assert (again["message"], again["usage"], again["reason"]) == (None, None, "stop")
-        assert (await client.get("/v1/runs/r")).json()["message"] is None
+
+
+async def test_a_key_that_outlives_its_run_still_answers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livethread_server.store.memory.RUNS_KEPT", 1)
+    await with_thread(house)
+    key = {"idempotency-key": "k"}
+    async with asking(house) as client:
+        for headers in (key, {}):
+            asked = asyncio.create_task(client.post(RUNS, json=HELLO, headers=headers))
+            while not house.engine.unfinished:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            await speak(house, house.engine.unfinished[0], "Once.")
+            await asked
+        run, other = house.engine.submitted
+        assert problem(await client.get(f"/v1/runs/{run}")) == (404, "not_found")
+        again = (await client.post(RUNS, json=HELLO, headers=key)).json()
+        assert (again["run"], again["message"]["content"], again["reason"]) == (run, "Once.", "stop")
+        await client.delete(f"/v1/threads/t/messages/{again['message']['id']}")
+        for way in ({}, {"stream": True}):
+            late = await client.post(RUNS, json={**HELLO, **way}, headers=key)
+            assert (late.status_code, late.json()["run"]) == (202, run)
+    assert list(house.engine.submitted) == [run, other]
 
 
 async def test_who_prefers_not_to_wait_finds_the_run_where_he_is_told(house: House) -> None:

@@ -84,7 +84,9 @@ def test_pip_goes_on_with_a_wheel_whose_connection_was_cut(index: PackageIndex, 
     assert index.ranges == ["", f"bytes={half}-"]
 
 
-def test_a_pip_that_is_killed_leaves_no_wheel(index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pip_that_is_killed_leaves_no_wheel(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     killed = tmp_path / "pip"  # in the middle of putting the wheel where it was told to
     killed.write_text('#!/bin/sh\nprintf half >"$6/llm_tiny-1.0-py3-none-any.whl"\nkill -9 $$\n')
     killed.chmod(0o755)
