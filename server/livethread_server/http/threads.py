@@ -96,6 +96,7 @@ class Threads:
                 more_statuses=(200,),
                 tells=(ETAG, LOCATION),
                 errors=(ErrorCode.EXISTS, ErrorCode.NOT_FOUND),
+                named="'if_exists: get' with an id of your own in 'thread'",
             ),
             Operation(
                 id="list_threads",
@@ -156,6 +157,7 @@ class Threads:
                 status=201,
                 tells=(ETAG, LOCATION),
                 errors=(ErrorCode.NOT_FOUND, ErrorCode.EXISTS, ErrorCode.BUSY),
+                named="an id of your own in 'new_thread'",
             ),
         )
 
