@@ -14,7 +14,7 @@ import pytest
 from tests.answering import answering
 from tests.house import House
 from tests.socketry import OpenHouse, opened
-from tests.tokens import given_out
+from tests.tokens import given_out, taken_back
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi."}]}
 
@@ -175,3 +175,27 @@ async def test_two_principals_see_nothing_of_each_other(guarded: House, tmp_path
         assert (await web.delete("/v1/tasks/t", headers=bearers["bob"])).status_code == 404
         assert (await web.get("/v1/tasks", headers=bearers["bob"])).json() == {"tasks": [], "cursor": None}
         assert (await web.get("/v1/tasks/t", headers=bearers["alice"])).status_code == 200
+
+
+@pytest.mark.parametrize("how", [{}, {"params": {"stream": "true"}}])
+@pytest.mark.parametrize("path", ["/v1/tasks/chat-completion", "/openai/v1/chat/completions"])
+async def test_who_may_stay_no_longer_waits_no_longer(
+    guarded: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, how: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("livethread_server.auth.gate.LOOK_SECONDS", 0.05)
+    headers = {"authorization": f"Bearer {given_out(tmp_path / 'tokens.json', 'alice')}"}
+    if how and path.startswith("/openai"):
+        how = {"json": CHAT | {"stream": True}}
+    async with opened(guarded) as doors, httpx.AsyncClient(base_url=doors.url, timeout=20, headers=headers) as web:
+        asking = asyncio.create_task(web.post(path, **({"json": CHAT} | how)))
+        while not guarded.engine.unfinished:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        run = guarded.engine.unfinished[0]
+        guarded.engine.start(run)
+        guarded.engine.say(run, "Good ", (1,))
+        await asyncio.sleep(0)
+        taken_back(tmp_path / "tokens.json", "alice")
+        answer = await asking
+    assert guarded.engine.unfinished == []
+    assert "expired or was revoked" in answer.text
+    assert answer.status_code == 401 or how
