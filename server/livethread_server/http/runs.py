@@ -34,7 +34,7 @@ from livethread_server.http.conditions import (
 )
 from livethread_server.http.messages import MESSAGES
 from livethread_server.http.one_run import OneRun, RunDone, RunEnd
-from livethread_server.http.operation import Header, Method, Operation, json_answer
+from livethread_server.http.operation import Header, Method, Operation, StreamEvent, json_answer
 from livethread_server.http.sse import event
 from livethread_server.service import Service
 
@@ -136,7 +136,8 @@ class Runs:
                 more_statuses=(202,),
                 accepted=wire.GenerateOk,
                 streams=(
-                    *(wire.GenerateOk, wire.RunSnapshot, wire.RunQueued, wire.RunStarted, wire.RunProgress),
+                    *(StreamEvent("accepted", wire.GenerateOk), StreamEvent("run.snapshot", wire.RunSnapshot)),
+                    *(wire.RunQueued, wire.RunStarted, wire.RunProgress),
                     *(wire.RunDelta, wire.RunRecovered, RunEnd),
                 ),
                 headers=(ACCEPT, PREFER, IF_MATCH, IDEMPOTENCY_KEY),

@@ -28,7 +28,7 @@ def test_a_version_is_read_from_an_etag(given: str | None, version: int | None) 
 
 
 @pytest.mark.parametrize(
-    "given", ["v1", '"1"', '"v-1"', '"v01"', 'W/"v1"', '"v1", "v2"', '"v1".', '"v' + "9" * 40 + '"']
+    "given", ["", "v1", '"1"', '"v-1"', '"v01"', 'W/"v1"', '"v1", "v2"', '"v1".', '"v' + "9" * 40 + '"']
 )
 def test_what_is_no_etag_of_ours_is_refused(given: str) -> None:
     with pytest.raises(CommandError, match="If-Match must be one ETag") as caught:

@@ -100,6 +100,9 @@ async def test_a_query_that_does_not_fit_is_refused(house: House, query: str, se
         (b"{", "application/json", 400, "The body is not JSON: Input data was truncated."),
         (b"\xff", "application/json", 400, None),
         (b"[" * 5000, "application/json", 400, None),
+        (b'{"x": ' + b"[" * 990 + b"]" * 990 + b"}", "application/json", 400, None),
+        (b'{"x": 1.5}', "application/json", 400, "Field 'x' of the body must be an integer, not 1.5."),
+        (b'{"x": 1e300}', "application/json", 400, None),
         (b'{"x": NaN}', "application/json", 400, None),
         (b'{"x": 1, "text": "\\ud800"}', "application/json", 400, None),
         (b'{"x": 1}', "", 415, "The body must be JSON. Send it with 'Content-Type: application/json'."),
@@ -114,6 +117,12 @@ async def test_a_body_that_does_not_fit_is_refused(
         answer = await client.post("/v1/x/a/b", content=content, headers={"content-type": kind} if kind else {})
         assert problem(answer) == (status, "too_large" if status == 413 else "bad_request")
         assert sentence in (None, answer.json()["detail"])
+
+
+async def test_a_number_without_a_fraction_is_an_integer_as_json_schema_has_it(house: House) -> None:
+    async with asking(house, *OPERATIONS) as client:
+        answer = await client.post("/v1/x/a/b", content=b'{"x": 9.0}', headers={"content-type": "application/json"})
+        assert answer.json()["body"] == {"x": 9, "text": ""}
 
 
 async def test_a_body_that_never_says_its_length_is_bounded_too(house: House) -> None:

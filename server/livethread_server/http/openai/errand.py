@@ -1,5 +1,4 @@
-"""The tasks of one request: begun together, waited for or listened to together, and ended when nobody waits any more
-who could ask again.
+"""The tasks of one request: begun together, waited for or listened to together, and ended when nobody waits any more.
 
 It must never know what they are about, or how they are answered.
 """
@@ -22,13 +21,14 @@ Heard = tuple[int, Said]
 
 
 class Errand:
-    """`close` it when the request is over: its tasks end with it, unless it has a key with which others may wait."""
+    """`close` it when the request is over: its tasks end with it, unless it has a key with which its client may ask
+    again for what they come to."""
 
     def __init__(self, tasks: Tasks, principal: Principal) -> None:
         self._tasks = tasks
         self._principal = principal
         self._live: list[LiveTask] = []
-        self._mine = True
+        self._lasting = False
 
     @property
     def id(self) -> str:
@@ -36,8 +36,8 @@ class Errand:
         return self._live[0].id
 
     async def begin(self, kind: str, asked: Sequence[dict[str, Any]], key: str | None) -> None:
-        """Make a task of each input, or find those of the ``key``. `CommandError` where one cannot be."""
-        self._mine = key is None
+        """Make a task of each input. `CommandError` where one cannot be."""
+        self._lasting = key is not None
         for place, one in enumerate(asked):
             own = key and (key if place == 0 else f"{key}-{place}")
             self._live.append(await self._tasks.create(self._principal, kind, one, key=own))
@@ -71,8 +71,8 @@ class Errand:
                 await something.wait()
 
     def close(self) -> None:
-        """Nobody waits here any more: end what has not ended, where nobody else may wait for it, now or later."""
-        if self._mine:
+        """End whatever has not ended, where nobody can come back for it."""
+        if not self._lasting:
             for live in self._live:
                 self._tasks.end(live, "cancelled")
 

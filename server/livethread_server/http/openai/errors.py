@@ -18,7 +18,7 @@ from livethread.replies import ErrorBody
 from livethread.tasks import Task
 from livethread_server.http.openai.answers import ErrorAnswer, ErrorObject
 from livethread_server.http.problem import STATUS as OURS
-from livethread_server.http.problem import StatusError, refusal
+from livethread_server.http.problem import Refusals, StatusError, refusal
 
 STATUS: Mapping[ErrorCode, int] = MappingProxyType(
     {**OURS, ErrorCode.CONTEXT_OVERFLOW: 400, ErrorCode.UNSUPPORTED: 400, ErrorCode.VERSION_CONFLICT: 400}
@@ -47,6 +47,7 @@ CODES: Mapping[ErrorCode, str] = MappingProxyType(
     }
 )
 """OpenAI's codes where programs look for them; all others are ours."""
+REFUSALS = Refusals(ErrorAnswer, "application/json", STATUS, "")
 
 
 def model_not_found(model: str, served: str) -> CommandError:
