@@ -141,6 +141,17 @@ async def test_refusals_are_problems(web: httpx.AsyncClient, kind: str, body: An
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+async def test_a_kind_that_is_mistyped_is_refused_with_those_that_there_are(web: httpx.AsyncClient) -> None:
+    key = {"idempotency-key": "k"}
+    answer = await web.post("/v1/tasks/chat-completions?stream=true", json=CHAT, headers=key)
+    assert answer.status_code == 405
+    assert answer.json()["detail"].startswith("There is no kind of task 'chat-completions'. Choose one of: chat-")
+    assert answer.json()["details"] == {"field": "kind"}
+    assert "POST" not in answer.headers["allow"]
+    paths = (await web.get("/v1/tasks/chat-completions")).status_code, (await web.get("/v1/tasks/kinds")).status_code
+    assert paths == (404, 200)
+
+
 async def test_a_task_that_fails_is_a_problem_for_who_waits(house: House, web: httpx.AsyncClient) -> None:
     asking = asyncio.create_task(web.post("/v1/tasks/chat-completion", json=CHAT, params={"task": "t"}))
     while not house.engine.unfinished:  # noqa: ASYNC110
