@@ -47,8 +47,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     server-sent events that it can answer with; a type stands for the one that its tag names. That of ``refusals``,
     which say what a refusal looks like, may always be the last.
     ``headers`` are those of requests that it heeds, ``tells`` those of its answers. ``errors`` are the codes that
-    it may refuse with, beside those of `usual_errors`. Where it is ``free`` the path's parameters are no ids but any
-    text, and the last one may have slashes.
+    it may refuse with, beside those of `usual_errors`. ``named`` is what makes it safe to send twice, as a clause,
+    where it makes something and heeds no ``Idempotency-Key``. Where it is ``free`` the path's parameters are no ids
+    but any text, and the last one may have slashes.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     headers: Sequence[Header] = ()
     tells: Sequence[Header] = ()
     errors: Sequence[ErrorCode] = ()
+    named: str = ""
     guarded: bool = True
     free: bool = False
     refusals: Refusals = PROBLEMS

@@ -169,6 +169,19 @@ async def test_a_condition_that_would_not_be_heeded_is_refused(house: House) -> 
         assert (await client.get("/v1/x/a/b", headers=headers)).status_code == 200
 
 
+async def test_a_key_that_would_not_be_heeded_is_refused_where_twice_is_not_once(house: House) -> None:
+    async with asking(house, *OPERATIONS) as client:
+        await client.post("/v1/threads", json={"thread": "t"})
+        headers = {"idempotency-key": "k"}
+        for path, way in (("/v1/threads", "'thread'"), ("/v1/threads/t/fork", "'new_thread'"), ("/v1/x/a/b", "out.")):
+            answer = await client.post(path, json={"x": 1} if "x" in path else {}, headers=headers)
+            assert problem(answer) == (400, "bad_request")
+            assert answer.json()["details"] == {"field": "Idempotency-Key"}
+            assert way in answer.json()["detail"]
+        assert [one["id"] for one in (await client.get("/v1/threads", headers=headers)).json()["threads"]] == ["t"]
+        assert (await client.delete("/v1/threads/t", headers=headers)).status_code == 204
+
+
 async def test_our_own_failures_are_logged_and_not_shown(house: House, caplog: pytest.LogCaptureFixture) -> None:
     async with asking(house, *OPERATIONS) as client:
         answer = await client.get("/v1/broken")

@@ -375,6 +375,28 @@ async def test_a_request_with_a_known_key_is_not_done_twice(house: House) -> Non
     assert len(house.engine.submitted) == 1
 
 
+@pytest.mark.parametrize("how", [{}, {"stream": True}])
+async def test_who_goes_ends_no_task_that_he_or_another_may_ask_for_by_its_key(
+    house: House, how: dict[str, Any]
+) -> None:
+    async with opened(house) as doors:
+        url, key = f"{doors.url}/openai/v1/chat/completions", {"idempotency-key": "k"}
+        async with httpx.AsyncClient(headers=key, timeout=10) as staying:
+            async with httpx.AsyncClient(headers=key) as leaving:
+                first = asyncio.create_task(leaving.post(url, json=CHAT | how))
+                await run_of(house)
+                second = asyncio.create_task(staying.post(url, json=CHAT | how))
+                while doors.web.sessions < 2:  # noqa: ASYNC110 - the door is the test's own
+                    await asyncio.sleep(0.01)
+                first.cancel()
+                await asyncio.gather(first, return_exceptions=True)
+            while doors.web.sessions > 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await say(house, "Hello")
+            assert "Hello" in (await second).text
+    assert len(house.engine.submitted) == 1
+
+
 @pytest.mark.parametrize("key", ["", "k" * 257])
 async def test_a_key_that_is_none_is_refused(house: House, key: str) -> None:
     async with asking(house, {"idempotency-key": key}) as client:
