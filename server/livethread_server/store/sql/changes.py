@@ -6,6 +6,7 @@ This module must never know who decided the change, or on which database it runs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from msgspec import structs
 from sqlalchemy import Connection, bindparam, select, tuple_
@@ -39,6 +40,16 @@ def create(thread: Thread, turns: Sequence[Turn], connection: Connection) -> Non
     _insert_turns(connection, thread.id, turns)
 
 
+def create_again(thread: Thread, turns: Sequence[Turn], connection: Connection) -> None:
+    """The same, where it may have been kept already."""
+    try:
+        with connection.begin_nested():
+            create(thread, turns, connection)
+    except Taken:
+        if not _stands(thread, connection):
+            raise
+
+
 _AT = (
     THREADS.c.id == bindparam("at"),
     THREADS.c.version == bindparam("was_version"),
@@ -63,10 +74,25 @@ def commit(change: Change, connection: Connection) -> None:
         _put_answer(connection, thread.id, change.answer)
 
 
+def commit_again(change: Change, connection: Connection) -> None:
+    """The same, where it may have been kept already."""
+    try:
+        commit(change, connection)
+    except Stale:
+        if not _stands(change.thread, connection):
+            raise
+
+
 def delete(thread: str, was_version: int, was_seq: int, connection: Connection) -> None:
     at = {"at": thread, "was_version": was_version, "was_seq": was_seq}
     if connection.execute(_DELETE_THREAD, at).rowcount != 1:
         raise _refused(connection, thread, was_version, was_seq)
+
+
+def delete_again(thread: str, was_version: int, was_seq: int, connection: Connection) -> None:
+    """The same, where it may have been kept already."""
+    with suppress(Missing):
+        delete(thread, was_version, was_seq, connection)
 
 
 _DROP_SHARES = SHARES.delete().where(SHARES.c.thread == bindparam("of"))
@@ -91,6 +117,12 @@ def _refused(connection: Connection, thread: str, version: int, seq: int) -> Mis
     if connection.scalar(select(THREADS.c.id).where(THREADS.c.id == thread)) is None:
         return missing(thread)
     return Stale(f"Thread {thread!r} is no longer at version {version}, seq {seq}. Load it and decide again.")
+
+
+def _stands(thread: Thread, connection: Connection) -> bool:
+    """Whether a thread is kept just as it is here: as of its epoch, version and seq."""
+    body = connection.scalar(select(THREADS.c.body).where(THREADS.c.id == thread.id))
+    return bool(body == thread_row(thread)["body"])
 
 
 _DROP_TURN = TURNS.delete().where(TURNS.c.thread == bindparam("of"), TURNS.c.id == bindparam("message"))
