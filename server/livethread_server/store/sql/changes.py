@@ -30,6 +30,7 @@ from livethread_server.store.base import (
 from livethread_server.store.rows import pack_tokens, run_row, thread_row, turn_row
 from livethread_server.store.sql.queries import missing
 from livethread_server.store.sql.schema import ANSWERS, EVENTS, INVITES, RUNS, SHARES, THREADS, TURNS
+from livethread_server.store.sql.upsert import upsert
 
 
 def create(thread: Thread, turns: Sequence[Turn], connection: Connection) -> None:
@@ -37,7 +38,7 @@ def create(thread: Thread, turns: Sequence[Turn], connection: Connection) -> Non
         connection.execute(THREADS.insert(), thread_row(thread))
     except IntegrityError:
         raise Taken(f"There is a thread {thread.id!r} already. Choose another id.") from None
-    _insert_turns(connection, thread.id, turns)
+    _put_turns(connection, thread.id, turns)
 
 
 def create_again(thread: Thread, turns: Sequence[Turn], connection: Connection) -> None:
@@ -129,17 +130,18 @@ _DROP_TURN = TURNS.delete().where(TURNS.c.thread == bindparam("of"), TURNS.c.id 
 
 
 def _change_turns(connection: Connection, thread: str, put: Sequence[Turn], drop: Sequence[str]) -> None:
-    # What is put is dropped first: the one portable way to insert or replace.
-    gone = [{"of": thread, "message": message} for message in (*drop, *(turn.message.id for turn in put))]
-    if gone:
-        connection.execute(_DROP_TURN, gone)
-    _insert_turns(connection, thread, put)
+    if drop:
+        connection.execute(_DROP_TURN, [{"of": thread, "message": message} for message in drop])
+    _put_turns(connection, thread, put)
 
 
-def _insert_turns(connection: Connection, thread: str, turns: Sequence[Turn]) -> None:
+_PUT_TURN = upsert(TURNS)
+
+
+def _put_turns(connection: Connection, thread: str, turns: Sequence[Turn]) -> None:
     last = {turn.message.id: turn for turn in turns}
     if last:
-        connection.execute(TURNS.insert(), [turn_row(thread, turn) for turn in last.values()])
+        connection.execute(_PUT_TURN, [turn_row(thread, turn) for turn in last.values()])
 
 
 _TRIM_EVENTS = EVENTS.delete().where(EVENTS.c.thread == bindparam("of"), EVENTS.c.seq <= bindparam("last"))
@@ -180,26 +182,20 @@ def _trim_runs(connection: Connection, thread: str) -> None:
 # What another transaction has its hand on is left to it: waiting for each other's answers, two would never end.
 _OLD = select(*ANSWERS.primary_key).where(ANSWERS.c.expires <= bindparam("now")).with_for_update(skip_locked=True)
 _EXPIRED = ANSWERS.delete().where(tuple_(*ANSWERS.primary_key).in_(_OLD))
-_DROP_ANSWER = ANSWERS.delete().where(
-    ANSWERS.c.thread == bindparam("of"),
-    ANSWERS.c.principal == bindparam("by"),
-    ANSWERS.c.key == bindparam("under"),
-)
+_PUT_ANSWER = upsert(ANSWERS)
 
 
 def _put_answer(connection: Connection, thread: str, answer: AnswerRecord) -> None:
-    key = answer.key.encode()
     connection.execute(_EXPIRED, {"now": answer.expires - KEY_SECONDS})
-    connection.execute(_DROP_ANSWER, {"of": thread, "by": answer.principal, "under": key})
     row = {
         "thread": thread,
         "principal": answer.principal,
-        "key": key,
+        "key": answer.key.encode(),
         "digest": answer.digest,
         "answer": answer.answer,
         "expires": answer.expires,
     }
-    connection.execute(ANSWERS.insert(), row)
+    connection.execute(_PUT_ANSWER, row)
 
 
 _FLUSH = RUNS.update().where(RUNS.c.id == bindparam("at"), ~RUNS.c.finished)
