@@ -115,11 +115,11 @@ def test_who_wants_a_chat_hears_that_the_model_cannot(web: httpx.Client) -> None
         assert "Serve one that" in answer.text
 
 
-async def test_a_thread_hears_that_the_model_cannot_and_keeps_what_was_said(served: ServerProcess) -> None:
+async def test_a_thread_hears_that_the_model_cannot_and_stays_as_it_was(served: ServerProcess) -> None:
     async with livethread.connect(served.ws_url) as client:
         thread = await client.create()
         with pytest.raises(CommandError, match=f"The model {NAME} turns texts into vectors") as refused:
             await asyncio.wait_for(thread.say("Hello").text(), 20)
         assert refused.value.code == ErrorCode.UNSUPPORTED
-        await client.ping()
+        assert (await thread.get()).thread.messages == ()
     assert served.health() == 200
