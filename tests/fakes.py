@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,17 @@ import msgspec
 from livethread.model import Message, Principal, Run, RunState, Thread
 from livethread.tasks import Task
 from livethread_server.settings import Settings
-from livethread_server.store.base import Change, EventRecord, RunRecord, Turn, Unusable
+from livethread_server.store.base import Change, EventRecord, Record, RunRecord, Turn, Unsettled, Unusable
 from livethread_server.store.memory import MemoryStore
 
 
 class UnsteadyStore(MemoryStore):
-    """A store whose next ``failures`` commits fail, its next ``flushes`` flushes, and its next ``lookups`` of
-    which threads there are."""
+    """A store whose next ``failures`` commits fail, its next ``flushes`` flushes, its next ``loads``, and its next
+    ``lookups`` of which threads there are. Of the next changes ``kept`` says whether they are kept, and nobody is told.
+    """
 
     failures = 0
+    loads = 0
     flushes = 0
     lookups = 0
 
@@ -29,11 +31,36 @@ class UnsteadyStore(MemoryStore):
             raise Unusable("The disk is broken. Get another.")
         return await super().known(threads)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[bool] = []
+
+    async def load(self, thread: str) -> Record:
+        if self.loads:
+            self.loads -= 1
+            raise Unusable("The database is gone. Start it.")
+        return await super().load(thread)
+
     async def commit(self, change: Change) -> None:
         if self.failures:
             self.failures -= 1
             raise Unusable("The disk is full. Make room.")
-        await super().commit(change)
+        await self._perhaps(super().commit(change))
+
+    async def delete(self, thread: str, was_version: int, was_seq: int) -> None:
+        await self._perhaps(super().delete(thread, was_version, was_seq))
+
+    async def create(self, thread: Thread, turns: Sequence[Turn]) -> None:
+        await self._perhaps(super().create(thread, turns))
+
+    async def _perhaps(self, work: Coroutine[Any, Any, None]) -> None:
+        told = not self.kept
+        if told or self.kept.pop(0):
+            await work
+        else:
+            work.close()
+        if not told:
+            raise Unsettled("The database was lost. Look.")
 
     async def flush(self, run: str, text: str, tokens: tuple[int, ...]) -> None:
         if self.flushes:

@@ -51,6 +51,7 @@ from livethread_server.recovery import Recovery
 from livethread_server.runs import Runs
 from livethread_server.service import Service
 from livethread_server.session import Session
+from livethread_server.settling import Settling
 from livethread_server.sharing import Sharing
 from livethread_server.store.base import Store
 from livethread_server.task_commands import TaskCommands
@@ -274,6 +275,15 @@ class House:
             attendance=self.attendance,
             subscriptions=more.get("subscriptions", 4),
         )
+        self.settling = lanes.doubts = Settling(
+            store=store,
+            lanes=lanes,
+            hub=hub,
+            runs=self.runs,
+            recovery=self.recovery,
+            listening=self.listening,
+            contexts=self.contexts,
+        )
         threads = ThreadCommands(
             store=store,
             lanes=lanes,
@@ -341,6 +351,7 @@ async def crash(house: House) -> None:
     for task in house.runs._tasks:
         task.cancel()
     await asyncio.gather(*house.runs._tasks, return_exceptions=True)
+    await house.settling.stop()
     await house.contexts.stop()
     await house.store.close()
 
@@ -354,5 +365,6 @@ async def closing(house: House) -> AsyncIterator[House]:
     await house.findings.stop()
     await house.watching.stop()
     await house.contexts.stop()
+    await house.settling.stop()
     await house.runs.stop()
     await house.store.close()

@@ -219,7 +219,7 @@ class Acceptance:
         try:
             await self._lanes.commit(lane, transaction)
         except BaseException:
-            self._runs.withdraw(run)
+            await self._runs.withdraw(run)
             raise
 
     def _arrived(self, session: Session, command: Generate) -> None:

@@ -49,6 +49,7 @@ from livethread_server.recovery import Recovery
 from livethread_server.runs import Runs
 from livethread_server.service import Service
 from livethread_server.settings import Settings
+from livethread_server.settling import Settling
 from livethread_server.sharing import Sharing
 from livethread_server.stamps import new_id
 from livethread_server.store.base import Store
@@ -117,6 +118,15 @@ class App:
             watching=self._watching,
             attendance=Attendance(hub),
             subscriptions=settings.subscriptions,
+        )
+        self._settling = lanes.doubts = Settling(
+            store=self._store,
+            lanes=lanes,
+            hub=hub,
+            runs=self._runs,
+            recovery=self._recovery,
+            listening=listening,
+            contexts=self._contexts,
         )
         threads = ThreadCommands(
             store=self._store,
@@ -205,6 +215,7 @@ class App:
         await self._watching.stop()
         await self._contexts.stop()
         await self._tasks.stop()
+        await self._settling.stop()
         await self._runs.stop()
         await self._engine.stop()
         await self._grammars.stop()

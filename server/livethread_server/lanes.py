@@ -7,10 +7,11 @@ over the store; they must never know what the changes are about.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from livethread.errors import CommandError, ErrorCode
 from livethread.model import Principal, Thread
@@ -18,8 +19,10 @@ from livethread_server.history import USUAL, History, HistoryBounds
 from livethread_server.live_run import LiveRun
 from livethread_server.prompt import Prompt
 from livethread_server.roles import forbidden, role_of, suffices
-from livethread_server.store.base import Access, Missing, Role, Stale, Store, Turn
+from livethread_server.store.base import Access, Missing, Record, Role, Stale, Store, Turn, Unsettled
 from livethread_server.transaction import Transaction
+
+log = logging.getLogger(__name__)
 
 
 class Lane:
@@ -27,7 +30,8 @@ class Lane:
 
     ``runs`` are the unfinished ones in the order of acceptance; the first is the one that may stream.
     ``prompt`` is the last prompt given to the engine: where each message's tokens lie in the live context.
-    ``history`` holds the newest durable events of the stream.
+    ``history`` holds the newest durable events of the stream. Where it is ``doubted``, the store may hold what nobody
+    was told.
     """
 
     thread: Thread
@@ -37,11 +41,25 @@ class Lane:
         self.id = thread
         self.access = Access()
         self.loaded = False
+        self.doubted = False
         self.lock = asyncio.Lock()
         self.users = 0
         self.runs: list[LiveRun] = []
         self.prompt: Prompt | None = None
         self.history = History(history)
+
+    @property
+    def spare(self) -> bool:
+        """Whether it may be forgotten."""
+        return not (self.users or self.runs or self.doubted)
+
+    def take(self, record: Record) -> None:
+        """What the store holds."""
+        self.thread, self.turns, self.access, self.loaded = record.thread, record.turns, record.access, True
+
+    def doubt(self) -> None:
+        """What the store holds must be seen before anything else is done with the thread."""
+        self.loaded, self.doubted = False, True
 
     def begin(self) -> Transaction:
         """A transaction on the thread as it is."""
@@ -68,14 +86,37 @@ class Lane:
         return 0
 
 
+class Doubts(Protocol):
+    """Who sees to lanes that are doubted."""
+
+    def begin(self, thread: str) -> None:
+        """A lane is doubted from now on, and still held."""
+
+    async def settle(self, lane: Lane, record: Record | None) -> None:
+        """Have a held, doubted lane take what the store holds; None where that is nothing any more."""
+
+
+class _Believed:
+    """Takes what the store holds; nobody need be told."""
+
+    def begin(self, thread: str) -> None:
+        """Whoever comes next settles it."""
+
+    async def settle(self, lane: Lane, record: Record | None) -> None:
+        if record is not None:
+            lane.take(record)
+
+
 class Lanes:
-    """Every lane there is: loaded on first use, forgotten when long unused, never while in use."""
+    """Every lane there is: loaded on first use, forgotten when long unused, never while in use. Assign ``doubts`` to
+    see to those that are doubted."""
 
     def __init__(self, store: Store, capacity: int, history: HistoryBounds = USUAL) -> None:
         self._store = store
         self._capacity = capacity
         self._history = history
         self._lanes: OrderedDict[str, Lane] = OrderedDict()
+        self.doubts: Doubts = _Believed()
 
     @asynccontextmanager
     async def hold(self, thread: str, principal: Principal | None, need: Role = "viewer") -> AsyncIterator[Lane]:
@@ -125,18 +166,29 @@ class Lanes:
         lane.loaded, lane.prompt = False, None
 
     async def _store_change(self, lane: Lane, work: Coroutine[Any, Any, None]) -> None:
+        # A command that is given up in the middle must not leave the lane behind the store.
+        await asyncio.shield(self._stored(lane, work))
+
+    async def _stored(self, lane: Lane, work: Coroutine[Any, Any, None]) -> None:
         try:
-            # A command that is given up in the middle must not leave the lane behind the store.
-            await asyncio.shield(work)
+            await work
         except Missing:
-            lane.loaded = False
+            self._doubt(lane)
             raise not_found(lane.id) from None
+        except Unsettled as error:
+            self._doubt(lane)
+            log.error("thread %s is looked at again: %s", lane.id, error)
+            raise unsettled(lane.id) from None
         except Stale:
-            lane.loaded = False
+            self._doubt(lane)
             raise CommandError(
                 ErrorCode.VERSION_CONFLICT,
                 f"Thread {lane.id!r} was changed at the same moment. Repeat the command.",
             ) from None
+
+    def _doubt(self, lane: Lane) -> None:
+        lane.doubt()
+        self.doubts.begin(lane.id)
 
     async def _commit(self, lane: Lane, transaction: Transaction) -> None:
         change = transaction.change()
@@ -151,11 +203,27 @@ class Lanes:
     async def _load(self, lane: Lane) -> None:
         if lane.loaded:
             return
+        record = await self._record(lane.id)
+        if lane.doubted:
+            await self._settle(lane, record)
+        elif record is not None:
+            lane.take(record)
+        if record is None:
+            raise not_found(lane.id)
+
+    async def _record(self, thread: str) -> Record | None:
         try:
-            record = await self._store.load(lane.id)
+            return await self._store.load(thread)
         except Missing:
-            raise not_found(lane.id) from None
-        lane.thread, lane.turns, lane.access, lane.loaded = record.thread, record.turns, record.access, True
+            return None
+
+    async def _settle(self, lane: Lane, record: Record | None) -> None:
+        try:
+            await self.doubts.settle(lane, record)
+        except BaseException:
+            lane.doubt()
+            raise
+        lane.doubted = False
 
     def _enter(self, thread: str) -> Lane:
         lane = self._lanes.get(thread)
@@ -167,13 +235,23 @@ class Lanes:
 
     def _leave(self, lane: Lane) -> None:
         lane.users -= 1
-        if not lane.loaded and not lane.users and not lane.runs:
+        if not lane.loaded and lane.spare:
             self._lanes.pop(lane.id, None)
         spare = len(self._lanes) - self._capacity
         if spare > 0:
-            unused = (one for one in self._lanes.values() if not one.users and not one.runs)
+            unused = (one for one in self._lanes.values() if one.spare)
             for old in [one for one, _ in zip(unused, range(spare), strict=False)]:
                 del self._lanes[old.id]
+
+
+def unsettled(thread: str) -> CommandError:
+    """The answer where nobody knows whether what a command changes was stored."""
+    return CommandError(
+        ErrorCode.INTERNAL,
+        f"The database was lost while a change of thread {thread!r} was stored, and nobody knows whether it was. "
+        "Look at the thread before you repeat the command.",
+        thread=thread,
+    )
 
 
 def not_found(thread: str) -> CommandError:

@@ -7,13 +7,14 @@ or how runs are followed.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import msgspec
 
 from livethread.errors import CommandError, ErrorCode
 from livethread.messages import ErrorBody, Generate
 from livethread.model import Thread
-from livethread_server.lanes import Lanes
+from livethread_server.lanes import Lane, Lanes
 from livethread_server.live_run import LiveRun
 from livethread_server.prompter import Prompter
 from livethread_server.runs import Runs
@@ -49,32 +50,38 @@ class Recovery:
     async def resume(self) -> None:
         """Let what was left go on, in the order of acceptance, so that each thread's runs stand in line as they did."""
         first: list[LiveRun] = []
-        go_on = [await self._take_up(record, first) for record in await self._store.unfinished()]
-        if any(go_on):
-            log.info("%d runs were under way when the server died; they go on once the model is loaded", sum(go_on))
+        count = 0
+        for record in await self._store.unfinished():
+            async with self._lanes.hold(record.run.thread, None) as lane:
+                count += await self.take_up(lane, record, first)
+        if count:
+            log.info("%d runs were under way when the server died; they go on once the model is loaded", count)
+        self.go_on(first)
+
+    async def take_up(self, lane: Lane, record: RunRecord, first: list[LiveRun]) -> bool:
+        """Have a run of a held lane alive again; False where it can only end. Those with nothing in front of them go
+        to ``first``: the others are started by the ends of the runs that they stand behind, which may come at any
+        moment from now on."""
+        run = LiveRun.recovered(record, NO_SESSION)
+        run.ahead = len(lane.runs)
+        try:
+            request = _request(record)
+            _remember_start(run)
+            await self._decide_sampling(run, lane.thread, request)
+        except CommandError as error:
+            self._runs.adopt(lane, run, None)
+            self._runs.end_soon(run, "error", ErrorBody.of(error))
+            return False
+        run.cancel_with_session = request.on_disconnect == "cancel"
+        self._runs.adopt(lane, run, _left(record, request.timeout_ms))
+        if not run.ahead:
+            first.append(run)
+        return True
+
+    def go_on(self, first: Sequence[LiveRun]) -> None:
+        """Start those with nothing in front of them, of all that were taken up."""
         self._runs.start_soon(first)
         self._runs.session_ended(NO_SESSION)
-
-    async def _take_up(self, record: RunRecord, first: list[LiveRun]) -> bool:
-        """Have the run alive again; False where it can only end. Those with nothing in front of them go to ``first``:
-        the others are started by the ends of the runs that they stand behind, which may come at any moment from now
-        on."""
-        run = LiveRun.recovered(record, NO_SESSION)
-        async with self._lanes.hold(record.run.thread, None) as lane:
-            run.ahead = len(lane.runs)
-            try:
-                request = _request(record)
-                _remember_start(run)
-                await self._decide_sampling(run, lane.thread, request)
-            except CommandError as error:
-                self._runs.adopt(lane, run, None)
-                self._runs.end_soon(run, "error", ErrorBody.of(error))
-                return False
-            run.cancel_with_session = request.on_disconnect == "cancel"
-            self._runs.adopt(lane, run, _left(record, request.timeout_ms))
-            if not run.ahead:
-                first.append(run)
-        return True
 
     async def _decide_sampling(self, run: LiveRun, thread: Thread, request: Generate) -> None:
         """What was told when it started holds on; where nothing was told yet, it is decided now."""

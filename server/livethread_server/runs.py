@@ -142,9 +142,13 @@ class Runs:
         starts = {run.message: len(prompt.tokens)} | prompt.starts
         lane.prompt = msgspec.structs.replace(prompt, starts=starts)
 
-    def withdraw(self, run: LiveRun) -> None:
-        """The run was submitted, but could not be stored: the engine need not write it."""
+    async def withdraw(self, run: LiveRun) -> None:
+        """The run was submitted, but could not be stored: the engine need not write it. Returns once the engine has let
+        go of it, so that it can be given the same run again."""
         self._engine.cancel(run.id)
+        if run.outputs is not None:
+            async for _ in run.outputs:
+                pass
 
     def adopt(self, lane: Lane, run: LiveRun, timeout_ms: int | None) -> None:
         """The run is stored: from now on it is alive, and its time runs."""
@@ -265,10 +269,11 @@ class Runs:
                 await self._lanes.commit(lane, transaction)
                 self.ended(lane, [run])
             self.publish(transaction)
-            self._move_up(lane)
+            self.move_up(lane)
             self.on_ended(lane)
 
-    def _move_up(self, lane: Lane) -> None:
+    def move_up(self, lane: Lane) -> None:
+        """Runs of the lane are over: the next one starts."""
         for index, run in enumerate(lane.runs):
             waited, run.ahead = run.ahead, index
             if waited and not index:

@@ -15,13 +15,13 @@ from livethread.messages import Empty
 from livethread.model import Sampling, Thread
 from livethread_server.acceptance import Answer
 from livethread_server.contexts import Contexts
-from livethread_server.lanes import Lanes
+from livethread_server.lanes import Lanes, unsettled
 from livethread_server.listening import Listening
 from livethread_server.new_threads import drafted, forked, new_thread, turns_to_fork, with_system_prompt
 from livethread_server.prompter import Prompter
 from livethread_server.runs import Runs
 from livethread_server.session import Session
-from livethread_server.store.base import BadCursor, Store, Taken, Turn
+from livethread_server.store.base import BadCursor, Store, Taken, Turn, Unsettled
 from livethread_server.threads import Residencies, excerpt, fitting, run_snapshot, snapshot
 from livethread_server.transaction import given
 from livethread_server.watching import Watching
@@ -142,7 +142,10 @@ class ThreadCommands:
                 f"You have {self._most} threads, as many as you may. Delete one first.",
                 threads=self._most,
             )
-        await self._store.create(thread, turns)
+        try:
+            await self._store.create(thread, turns)
+        except Unsettled:
+            raise unsettled(thread.id) from None
         self._contexts.created(thread)
         self._watching.created(thread.id)
 

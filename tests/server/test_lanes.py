@@ -9,9 +9,9 @@ from livethread.errors import CommandError, ErrorCode
 from livethread.model import Principal, Sampling
 from livethread_server.lanes import Lane, Lanes
 from livethread_server.live_run import LiveRun
-from livethread_server.store.base import Access
+from livethread_server.store.base import Access, Unusable
 from livethread_server.store.memory import MemoryStore
-from tests.fakes import a_change, a_run, a_thread, a_turn
+from tests.fakes import UnsteadyStore, a_change, a_run, a_thread, a_turn
 
 ALICE = Principal("alice", "Alice")
 
@@ -122,6 +122,48 @@ async def test_somebody_elses_change_is_a_conflict_and_loaded_the_next_time() ->
         assert caught.value.code is ErrorCode.VERSION_CONFLICT
     async with lanes.hold("t", ALICE) as again:
         assert (again.thread.title, len(again.runs)) == ("theirs", 1)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_change_whose_end_nobody_knows_is_looked_for(kept: bool) -> None:
+    store = UnsteadyStore()
+    await store.create(a_thread("t"), (a_turn(1),))
+    lanes = Lanes(store, 10)
+    async with lanes.hold("t", ALICE) as lane:
+        transaction = lane.begin()
+        transaction.update({"title": "ours"}, ALICE)
+        store.kept = [kept]
+        with pytest.raises(CommandError, match="Look at the thread before you repeat the command") as caught:
+            await lanes.commit(lane, transaction)
+        assert caught.value.code is ErrorCode.INTERNAL
+    async with lanes.hold("t", ALICE) as again:
+        assert again is lane
+        assert (lane.thread.version, lane.thread.seq) == ((2, 1) if kept else (1, 0))
+        transaction = lane.begin()
+        transaction.update({"title": "later"}, ALICE)
+        await lanes.commit(lane, transaction)
+    assert (await store.load("t")).thread == lane.thread
+
+
+async def test_a_doubted_thread_is_not_forgotten_until_it_is_seen_again() -> None:
+    store = UnsteadyStore()
+    for thread in "tuv":
+        await store.create(a_thread(thread), (a_turn(1),))
+    lanes = Lanes(store, 1)
+    async with lanes.hold("t", ALICE) as lane:
+        store.kept, store.loads = [True], 1
+        with pytest.raises(CommandError):
+            await lanes.commit(lane, lane.begin())
+    with pytest.raises(Unusable):
+        async with lanes.hold("t", ALICE):
+            pass
+    for other in "uv":
+        async with lanes.hold(other, ALICE):
+            pass
+    assert kept(lanes) == {"t"}
+    async with lanes.hold("t", ALICE) as again:
+        assert again is lane
+    assert kept(lanes) == {"t"}
 
 
 async def test_a_deleted_thread_is_gone_for_whoever_waited_and_may_come_back() -> None:

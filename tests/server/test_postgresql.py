@@ -17,6 +17,7 @@ from livethread_server.store.sql import SqlStore
 from livethread_server.vocabulary import Vocabulary
 from tests.house import House, closing
 from tests.postgres import PostgresServer
+from tests.postgres_proxy import Loss, PostgresProxy
 
 USER = {"op": "append", "message": {"id": "u1", "role": "user", "content": "Hello"}}
 
@@ -52,3 +53,30 @@ async def test_a_run_that_ends_while_the_database_is_away_ends_when_it_is_back(
         seen = apply(seen, event)
     assert seen == (await stored_house.guest().ask(wire.ThreadGet)).thread
     assert await stored_house.store.unfinished() == ()
+
+
+@pytest.mark.parametrize("loss", ["command", "answer"])
+async def test_a_run_whose_storing_breaks_off_is_accepted_started_and_ended_once(
+    vocabulary: Vocabulary, model_path: Path, postgres: PostgresServer, postgres_url: str, loss: Loss
+) -> None:
+    proxy, grammars = PostgresProxy(postgres.port), GrammarCheck(model_path)
+    await proxy.start()
+    async for house in closing(House(SqlStore(proxy.url(postgres_url)), vocabulary, grammars)):
+        guest = await house.listener()
+        joined = await guest.ask(wire.Subscribe)
+        seen = begin(joined.thread, joined.run)
+        proxy.losses = [loss]
+        assert (await guest.ask(wire.Generate, run="r", ops=[USER])).version == 1
+        proxy.losses = [loss]
+        house.engine.start("r")
+        await guest.next(wire.RunStarted)
+        proxy.losses = [loss]
+        house.engine.finish("r")
+        assert (await guest.next(wire.RunFinished)).reason == "stop"
+        assert proxy.losses == []
+        for event in await guest.heard():
+            seen = apply(seen, event)
+        assert seen == (await guest.ask(wire.ThreadGet)).thread
+        assert await house.store.unfinished() == ()
+    await grammars.stop()
+    await proxy.stop()

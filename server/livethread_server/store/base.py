@@ -153,12 +153,17 @@ class Unusable(LivethreadError):  # noqa: N818
     """What the store keeps its threads in cannot be opened, read or written: where it is, why, what to do."""
 
 
+class Unsettled(Unusable):
+    """The same, just while a change was being kept: nobody knows whether it was."""
+
+
 class Store(Protocol):
     """Where threads are kept. Methods may run concurrently; each is one transaction.
 
     Cancelling a call never leaves half of it, and what it leaves is settled when the call has ended. What is
     returned is a value that later changes do not touch. Strings are any text without lone surrogates.
-    Any method raises `Unusable` where the ground the store stands on gives way.
+    Any method raises `Unusable` where the ground the store stands on gives way: then nothing was changed, but for
+    `Unsettled`, after which only looking tells.
     """
 
     async def open(self) -> None:

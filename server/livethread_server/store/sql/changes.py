@@ -6,6 +6,7 @@ This module must never know who decided the change, or on which database it runs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from msgspec import structs
 from sqlalchemy import Connection, bindparam, select, tuple_
@@ -29,6 +30,7 @@ from livethread_server.store.base import (
 from livethread_server.store.rows import pack_tokens, run_row, thread_row, turn_row
 from livethread_server.store.sql.queries import missing
 from livethread_server.store.sql.schema import ANSWERS, EVENTS, INVITES, RUNS, SHARES, THREADS, TURNS
+from livethread_server.store.sql.upsert import upsert
 
 
 def create(thread: Thread, turns: Sequence[Turn], connection: Connection) -> None:
@@ -36,7 +38,17 @@ def create(thread: Thread, turns: Sequence[Turn], connection: Connection) -> Non
         connection.execute(THREADS.insert(), thread_row(thread))
     except IntegrityError:
         raise Taken(f"There is a thread {thread.id!r} already. Choose another id.") from None
-    _insert_turns(connection, thread.id, turns)
+    _put_turns(connection, thread.id, turns)
+
+
+def create_again(thread: Thread, turns: Sequence[Turn], connection: Connection) -> None:
+    """The same, where it may have been kept already."""
+    try:
+        with connection.begin_nested():
+            create(thread, turns, connection)
+    except Taken:
+        if not _stands(thread, connection):
+            raise
 
 
 _AT = (
@@ -63,10 +75,25 @@ def commit(change: Change, connection: Connection) -> None:
         _put_answer(connection, thread.id, change.answer)
 
 
+def commit_again(change: Change, connection: Connection) -> None:
+    """The same, where it may have been kept already."""
+    try:
+        commit(change, connection)
+    except Stale:
+        if not _stands(change.thread, connection):
+            raise
+
+
 def delete(thread: str, was_version: int, was_seq: int, connection: Connection) -> None:
     at = {"at": thread, "was_version": was_version, "was_seq": was_seq}
     if connection.execute(_DELETE_THREAD, at).rowcount != 1:
         raise _refused(connection, thread, was_version, was_seq)
+
+
+def delete_again(thread: str, was_version: int, was_seq: int, connection: Connection) -> None:
+    """The same, where it may have been kept already."""
+    with suppress(Missing):
+        delete(thread, was_version, was_seq, connection)
 
 
 _DROP_SHARES = SHARES.delete().where(SHARES.c.thread == bindparam("of"))
@@ -93,21 +120,28 @@ def _refused(connection: Connection, thread: str, version: int, seq: int) -> Mis
     return Stale(f"Thread {thread!r} is no longer at version {version}, seq {seq}. Load it and decide again.")
 
 
+def _stands(thread: Thread, connection: Connection) -> bool:
+    """Whether a thread is kept just as it is here: as of its epoch, version and seq."""
+    body = connection.scalar(select(THREADS.c.body).where(THREADS.c.id == thread.id))
+    return bool(body == thread_row(thread)["body"])
+
+
 _DROP_TURN = TURNS.delete().where(TURNS.c.thread == bindparam("of"), TURNS.c.id == bindparam("message"))
 
 
 def _change_turns(connection: Connection, thread: str, put: Sequence[Turn], drop: Sequence[str]) -> None:
-    # What is put is dropped first: the one portable way to insert or replace.
-    gone = [{"of": thread, "message": message} for message in (*drop, *(turn.message.id for turn in put))]
-    if gone:
-        connection.execute(_DROP_TURN, gone)
-    _insert_turns(connection, thread, put)
+    if drop:
+        connection.execute(_DROP_TURN, [{"of": thread, "message": message} for message in drop])
+    _put_turns(connection, thread, put)
 
 
-def _insert_turns(connection: Connection, thread: str, turns: Sequence[Turn]) -> None:
+_PUT_TURN = upsert(TURNS)
+
+
+def _put_turns(connection: Connection, thread: str, turns: Sequence[Turn]) -> None:
     last = {turn.message.id: turn for turn in turns}
     if last:
-        connection.execute(TURNS.insert(), [turn_row(thread, turn) for turn in last.values()])
+        connection.execute(_PUT_TURN, [turn_row(thread, turn) for turn in last.values()])
 
 
 _TRIM_EVENTS = EVENTS.delete().where(EVENTS.c.thread == bindparam("of"), EVENTS.c.seq <= bindparam("last"))
@@ -148,26 +182,20 @@ def _trim_runs(connection: Connection, thread: str) -> None:
 # What another transaction has its hand on is left to it: waiting for each other's answers, two would never end.
 _OLD = select(*ANSWERS.primary_key).where(ANSWERS.c.expires <= bindparam("now")).with_for_update(skip_locked=True)
 _EXPIRED = ANSWERS.delete().where(tuple_(*ANSWERS.primary_key).in_(_OLD))
-_DROP_ANSWER = ANSWERS.delete().where(
-    ANSWERS.c.thread == bindparam("of"),
-    ANSWERS.c.principal == bindparam("by"),
-    ANSWERS.c.key == bindparam("under"),
-)
+_PUT_ANSWER = upsert(ANSWERS)
 
 
 def _put_answer(connection: Connection, thread: str, answer: AnswerRecord) -> None:
-    key = answer.key.encode()
     connection.execute(_EXPIRED, {"now": answer.expires - KEY_SECONDS})
-    connection.execute(_DROP_ANSWER, {"of": thread, "by": answer.principal, "under": key})
     row = {
         "thread": thread,
         "principal": answer.principal,
-        "key": key,
+        "key": answer.key.encode(),
         "digest": answer.digest,
         "answer": answer.answer,
         "expires": answer.expires,
     }
-    connection.execute(ANSWERS.insert(), row)
+    connection.execute(_PUT_ANSWER, row)
 
 
 _FLUSH = RUNS.update().where(RUNS.c.id == bindparam("at"), ~RUNS.c.finished)

@@ -33,8 +33,12 @@ class Database(Protocol):
     async def open(self, prepare: Callable[[Connection], None]) -> None:
         """Make ready; ``prepare`` is the first transaction, beside which there is no other, not of another server."""
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        """What the work returns. It may change rows, and may be done more than once before it is kept."""
+    async def write(self, work: Callable[[Connection], T], again: Callable[[Connection], T] | None = None) -> T:
+        """What the work returns. It may change rows, and may be done more than once before it is kept.
+
+        ``again`` takes its place once nobody knows whether it was kept: it must come to the same in both cases. None
+        says that the work itself does. `Unsettled` where that cannot be found out.
+        """
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What the work returns, all of it seen at one moment."""

@@ -5,6 +5,7 @@ This module must never know the tables.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from livethread_server.store.base import Unusable
+from livethread_server.store.base import Unsettled, Unusable
 from livethread_server.store.sql.claim import Claim
 from livethread_server.store.sql.dialling import Dialling
 from livethread_server.store.sql.trouble import is_again, is_undone, telling
@@ -23,6 +24,10 @@ ATTEMPTS = 3
 """How often a transaction is begun that left nothing: after a deadlock, or on a connection that was dead already."""
 WAIT_SECONDS = 30.0
 """How long a transaction waits for a connection of the pool."""
+SETTLE_SECONDS = 10.0
+"""How long a PostgreSQL that went away while a change was stored is tried to be asked whether it was."""
+PAUSE_SECONDS = 0.1
+"""How long it is left alone between two such tries."""
 
 T = TypeVar("T")
 
@@ -48,9 +53,13 @@ class Pool:
         self._reading = self._writing.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._looking = self._writing.execution_options(isolation_level="AUTOCOMMIT")
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        """What the work returns, once it is kept. Done again where it certainly left nothing."""
-        return await self._repeat(self._writing, self._kept, work)
+    async def write(self, work: Callable[[Connection], T], again: Callable[[Connection], T] | None = None) -> T:
+        """What the work returns, once it is kept. Done again where it certainly left nothing; where nobody knows,
+        ``again`` is done. `Unsettled` where that cannot be."""
+        try:
+            return await self._repeat(self._writing, self._kept, work)
+        except Unsettled as lost:
+            return await self._settled(again or work, lost)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What the work returns."""
@@ -81,6 +90,18 @@ class Pool:
                         raise
                 attempt += 1
 
+    async def _settled(self, again: Callable[[Connection], T], lost: Unsettled) -> T:
+        """What was begun may still be under way: what is done again waits for its rows, and then finds how it ended."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SETTLE_SECONDS
+        while True:
+            try:
+                return await self._repeat(self._writing, self._kept, again)
+            except Unusable:
+                if loop.time() > deadline:
+                    raise lost from None
+            await asyncio.sleep(PAUSE_SECONDS)
+
     async def _kept(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
         await self._ready()
         result = await connection.run_sync(work)
@@ -89,7 +110,7 @@ class Pool:
         except (DBAPIError, OSError) as error:
             if is_undone(error):
                 raise
-            raise Unusable(
+            raise Unsettled(
                 f"The connection to the database {self._place!r} was lost while a change was stored: whether it was, "
                 "nobody knows. Look at the thread before you repeat the command."
             ) from None
@@ -110,9 +131,9 @@ class Postgresql:
         """Claim the database, then carry ``prepare`` out."""
         await self._unbroken.do(self._claim.take(prepare))
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], again: Callable[[Connection], T] | None = None) -> T:
         """What the work returns, once it is kept."""
-        return await self._unbroken.do(self._pool.write(work))
+        return await self._unbroken.do(self._pool.write(work, again))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What the work returns, all of it seen at one moment."""

@@ -44,8 +44,9 @@ class Sqlite:
         """Carry ``prepare`` out, before anything else."""
         await self.write(prepare)
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        """What the work returns, in a transaction that nobody else writes beside."""
+    async def write(self, work: Callable[[Connection], T], again: Callable[[Connection], T] | None = None) -> T:
+        """What the work returns, in a transaction that nobody else writes beside. It is always known whether it was
+        kept, so that nothing is done ``again``."""
         return await self._writer.do(partial(self._transact, self._writing, work))
 
     async def read(self, work: Callable[[Connection], T]) -> T:

@@ -48,7 +48,7 @@ class SqlStore:
         await self._database.close()
 
     async def create(self, thread: Thread, turns: Sequence[Turn]) -> None:
-        await self._database.write(partial(changes.create, thread, turns))
+        await self._database.write(partial(changes.create, thread, turns), partial(changes.create_again, thread, turns))
 
     async def load(self, thread: str) -> Record:
         return await self._database.read(partial(queries.load, thread))
@@ -64,10 +64,11 @@ class SqlStore:
         return await self._database.look(partial(queries.count, owner))
 
     async def commit(self, change: Change) -> None:
-        await self._database.write(partial(changes.commit, change))
+        await self._database.write(partial(changes.commit, change), partial(changes.commit_again, change))
 
     async def delete(self, thread: str, was_version: int, was_seq: int) -> None:
-        await self._database.write(partial(changes.delete, thread, was_version, was_seq))
+        was = (thread, was_version, was_seq)
+        await self._database.write(partial(changes.delete, *was), partial(changes.delete_again, *was))
 
     async def role(self, thread: str, principal: str) -> Role | None:
         return await self._database.look(partial(queries.role, thread, principal))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, make_url, text
 
-from livethread_server.store.base import Record, Stale, Unusable
+from livethread_server.store.base import Record, Stale, Unsettled, Unusable
 from livethread_server.store.sql import SqlStore, changes, postgresql, queries
 from livethread_server.store.sql.dialling import Dialling
 from livethread_server.store.sql.postgresql import Pool
@@ -147,8 +147,9 @@ async def test_transactions_whose_connections_are_ended_begin_again(store: SqlSt
 
 
 async def test_a_connection_lost_while_a_change_is_stored_is_told_apart(
-    store: SqlStore, postgres: PostgresServer, postgres_url: str
+    store: SqlStore, postgres: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(postgresql, "SETTLE_SECONDS", 0.05)
     postgres.sql(
         name_of(postgres_url),
         "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS"
@@ -156,7 +157,7 @@ async def test_a_connection_lost_while_a_change_is_stored_is_told_apart(
         "CREATE CONSTRAINT TRIGGER dying AFTER INSERT ON turns DEFERRABLE INITIALLY DEFERRED"
         " FOR EACH ROW EXECUTE FUNCTION die()",
     )
-    with pytest.raises(Unusable, match="lost while a change was stored"):
+    with pytest.raises(Unsettled, match="lost while a change was stored"):
         await store.commit(a_change(a_thread(), put=(a_turn(1),)))
     await store.commit(a_change(a_thread()))
     assert (await store.load("t")).turns == ()
