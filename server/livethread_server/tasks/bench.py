@@ -56,6 +56,9 @@ class ModelBench:
     async def template(self, turns: Sequence[ChatTurn], *, go_on: bool, header: bool) -> str:
         return await self._texts.rendered(turns, go_on=go_on, header=header)
 
+    async def turn_end(self) -> tuple[int, ...]:
+        return await self._texts.turn_end()
+
     async def infill(self, before: str | Sequence[int], after: str) -> tuple[int, ...]:
         return await self._texts.infill(before, after)
 
