@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livethread.errors import CommandError, ErrorCode
+from livethread_server.engine.turns import fits_share
 from livethread_server.engine.wire import CancelEmbed, Embed, Embedded, EmbedEnded, Pooling, Ready
 
 Rows = NDArray[np.float32]
@@ -27,7 +28,8 @@ class _Asked:
     has, by their places in what it was given; None where it has none.
     """
 
-    def __init__(self, texts: Sequence[Text], pooling: Pooling) -> None:
+    def __init__(self, texts: Sequence[Text], pooling: Pooling, tenant: str) -> None:
+        self.tenant = tenant
         self.texts = texts
         self.pooling = pooling
         self.weight = _weight(texts, pooling)
@@ -39,7 +41,8 @@ class _Asked:
     def rest(self, ask: int) -> Embed:
         """What to ask of the process now."""
         self.sent = tuple(self.left)
-        return Embed(ask=ask, texts=tuple(self.texts[index] for index in self.sent), pooling=self.pooling)
+        texts = tuple(self.texts[index] for index in self.sent)
+        return Embed(ask=ask, texts=texts, pooling=self.pooling, tenant=self.tenant)
 
     def hear(self, embedded: Embedded) -> None:
         """A text is answered."""
@@ -52,8 +55,8 @@ class _Asked:
 
 
 class Embeddings:
-    """At most ``most`` vectors are asked for at once. ``send`` gives the process a message. All methods belong to one
-    event loop.
+    """At most ``most`` vectors of a tenant are asked for at once, of all together less than twice as many. ``send``
+    gives the process a message. All methods belong to one event loop.
     """
 
     def __init__(self, send: Callable[[Embed | CancelEmbed], None], most: int) -> None:
@@ -69,7 +72,7 @@ class Embeddings:
         return any(asked.sent is not None for asked in self._asked.values())
 
     async def vectors(
-        self, texts: Sequence[Text], pooling: Pooling, ready: Ready
+        self, texts: Sequence[Text], pooling: Pooling, ready: Ready, tenant: str = ""
     ) -> AsyncGenerator[tuple[int, Rows], None]:
         """Each text's place and its rows (1, dimensions), in order; for ``none`` (tokens, dimensions), for ``rank`` the
         score (1, 1). Close it to have the rest given up. Raises `CommandError` at its first item: ``bad_request``,
@@ -77,7 +80,7 @@ class Embeddings:
         trouble is.
         """
         _check(texts, pooling, ready)
-        asked = _Asked(texts, pooling)
+        asked = _Asked(texts, pooling, tenant)
         self._admit(asked)
         ask = next(self._numbers)
         self._asked[ask] = asked
@@ -123,18 +126,20 @@ class Embeddings:
             asked.answers.put_nowait(CommandError(code, sentence))
 
     def _admit(self, asked: _Asked) -> None:
-        weight, taken = asked.weight, sum(other.weight for other in self._asked.values())
+        weight, others = asked.weight, self._asked.values()
+        taken = sum(other.weight for other in others)
+        mine = sum(other.weight for other in others if other.tenant == asked.tenant)
         if weight > self._most:
             raise CommandError(
                 ErrorCode.TOO_LARGE,
                 f"{weight} vectors are more than the {self._most} that may be asked for at once. Send fewer texts.",
                 queued_vectors=self._most,
             )
-        if taken + weight > self._most:
+        if not fits_share(mine + weight, taken + weight, self._most):
             raise CommandError(
                 ErrorCode.QUEUE_FULL,
-                f"{taken} vectors are being waited for, and {weight} more would pass the limit of {self._most}. Try "
-                "again when some have come.",
+                f"{taken} vectors are being waited for, and {weight} more would pass your limit. Try again when some "
+                "have come.",
                 queued_vectors=self._most,
             )
 

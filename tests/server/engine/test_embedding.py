@@ -35,10 +35,10 @@ class Process:
         self.embeddings.opened()
 
     def ask(
-        self, *texts: Text, pooling: Pooling = "mean", ready: Ready = READY
+        self, *texts: Text, pooling: Pooling = "mean", ready: Ready = READY, tenant: str = ""
     ) -> asyncio.Task[list[tuple[int, Rows]]]:
         async def all_of() -> list[tuple[int, Rows]]:
-            return [found async for found in self.embeddings.vectors(texts, pooling, ready)]
+            return [found async for found in self.embeddings.vectors(texts, pooling, ready, tenant)]
 
         return asyncio.ensure_future(all_of())
 
@@ -113,6 +113,17 @@ async def test_more_than_may_wait_is_refused_until_there_is_room(process: Proces
     assert len(process.asks()) == 1
     again.cancel()
     await asyncio.wait([again])
+
+
+async def test_who_waits_for_all_that_he_may_leaves_others_as_much(process: Process) -> None:
+    asked = [process.ask(*[(1,)] * count, tenant=tenant) for tenant, count in (("a", 8), ("b", 4), ("c", 2))]
+    await turn()
+    assert [one.tenant for one in process.got if isinstance(one, Embed)] == ["a", "b", "c"]
+    for tenant, count in (("a", 1), ("b", 1), ("d", 2)):
+        assert (await refusal(process.ask(*[(1,)] * count, tenant=tenant))).code == ErrorCode.QUEUE_FULL
+    for one in asked:
+        one.cancel()
+    await asyncio.wait(asked)
 
 
 async def test_what_would_never_have_room_is_refused_for_good(process: Process) -> None:

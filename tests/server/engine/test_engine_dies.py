@@ -277,8 +277,16 @@ async def test_without_sequences_for_tasks_their_runs_are_unsupported(tmp_path: 
         check_text(await whole(submit(engine, "r")))
 
 
+async def test_a_task_that_can_never_have_so_many_runs_is_refused_for_good(tmp_path: Path) -> None:
+    async with engine_of(tmp_path) as engine:
+        engine.check_task(TASKS + 256)
+        with pytest.raises(CommandError, match="never room for more than 258") as refused:
+            engine.check_task(TASKS + 257)
+        assert (refused.value.code, refused.value.details) == (ErrorCode.TOO_LARGE, {"limit": 258, "runs": 259})
+
+
 async def vectors(engine: Engine, *texts: tuple[int, ...]) -> list[tuple[int, list[list[float]]]]:
-    return [(index, rows.tolist()) async for index, rows in engine.embed(texts, "mean")]
+    return [(index, rows.tolist()) async for index, rows in engine.embed(texts, "mean", "x")]
 
 
 async def test_texts_are_embedded_by_the_next_process_and_one_that_kills_is_given_up(tmp_path: Path) -> None:
@@ -300,5 +308,5 @@ async def test_who_asks_for_vectors_of_a_model_that_is_gone_hears_it(tmp_path: P
             await vectors(engine, (7,))
         assert refused.value.code == ErrorCode.MODEL_UNAVAILABLE
         with pytest.raises(CommandError) as again:
-            engine.embed([(1,)], "mean")
+            engine.embed([(1,)], "mean", "x")
         assert again.value.code == ErrorCode.MODEL_UNAVAILABLE
