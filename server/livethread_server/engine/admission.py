@@ -140,10 +140,23 @@ class Admission:
         """The run may be beside others again."""
         self._alone.discard(run)
 
-    def next(self) -> Submit | None:
-        """The next run for the worker, which now has it; None while none fits that is the first of its line."""
-        line = next((line for line in self._first() if self._fits(line.waiting.first)), None)
+    @property
+    def isolating(self) -> bool:
+        """Whether the worker has a run that must be alone, or one is the next."""
+        firsts = {line.waiting.first.run for line in self._lines if line.waiting}
+        return not self._alone.isdisjoint(firsts | self._given())
+
+    def next(self, *, vectors: bool = False, held: bool = False) -> Submit | None:
+        """The next run for the worker, which now has it; None while none fits that is the first of its line.
+
+        ``vectors`` says that the worker makes some: a run that must be alone waits for that. Others wait where they
+        are ``held``: for vectors that must be alone.
+        """
+        line = next((line for line in self._first() if self._may(line.waiting.first, vectors, held)), None)
         return line.give() if line is not None else None
+
+    def _may(self, submit: Submit, vectors: bool, held: bool) -> bool:
+        return self._fits(submit) and not (vectors if submit.run in self._alone else held)
 
     def _first(self) -> list[_Line]:
         """The lines whose first one may go. Where that one must be alone nobody passes it, or it would wait forever."""
@@ -164,7 +177,10 @@ class Admission:
         return self._tasks if submit.side else self._threads
 
     def _fits(self, submit: Submit) -> bool:
-        given = self._threads.cells.keys() | self._tasks.cells.keys()
+        given = self._given()
         if given and (submit.run in self._alone or not self._alone.isdisjoint(given)):
             return False
         return self._line(submit).fits(submit)
+
+    def _given(self) -> set[str]:
+        return self._threads.cells.keys() | self._tasks.cells.keys()

@@ -81,7 +81,8 @@ class Engine:
         self._admission = Admission(queued_runs, queued_tasks)
         self._runs: dict[str, Ongoing] = {}
         self._questions = Questions()
-        self._embeddings = Embeddings(self._supervisor.send, queued_vectors)
+        self._embeddings = Embeddings(self._supervisor.send, queued_vectors, self._admission)
+        self._embeddings.on_room = self._pump
         self._held: set[str] = set()
         self._pinned: set[str] = set()
         self._task: asyncio.Task[None] | None = None
@@ -231,11 +232,15 @@ class Engine:
 
     def _pump(self) -> None:
         """Give the worker what fits, and tell those that wait where they are."""
-        while self.ready and (submit := self._admission.next()):
+        while self.ready and (submit := self._next()):
             self._runs[submit.run].wait(0)
             self._supervisor.send(submit)
+        self._embeddings.pump()
         for position, run in self._admission.positions():
             self._runs[run].wait(position)
+
+    def _next(self) -> Submit | None:
+        return self._admission.next(vectors=self._embeddings.pending, held=self._embeddings.isolating)
 
     # What the process says
 

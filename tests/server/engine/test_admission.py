@@ -238,3 +238,31 @@ def test_who_fills_his_share_leaves_room_for_others() -> None:
 
 def test_a_task_has_room_for_so_many_runs_as_there_are_slots_and_places_in_its_line() -> None:
     assert opened(slots=5, tasks=3).most_of_a_task == 5
+
+
+def test_a_run_that_must_be_alone_waits_for_vectors_and_nobody_passes_it() -> None:
+    admission = opened(slots=9)
+    admission.take_back([submit("a"), submit("b")])
+    assert not admission.isolating
+    admission.isolate("a")
+    assert admission.isolating
+    assert admission.next(vectors=True) is None
+    assert started(admission) == ["a"]
+    assert admission.isolating
+    admission.trust("a")
+    assert not admission.isolating
+    assert started(admission) == ["b"]
+
+
+def test_while_vectors_must_be_alone_only_runs_go_that_must_be_so_too() -> None:
+    admission = opened(slots=9)
+    for run in "ab":
+        admission.offer(submit(run))
+    assert admission.next(held=True) is None
+    admission.isolate("a")
+    found = admission.next(held=True)
+    assert found is not None
+    assert found.run == "a"
+    admission.release("a")
+    assert admission.next(held=True) is None
+    assert started(admission) == ["b"]

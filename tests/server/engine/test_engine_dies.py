@@ -302,6 +302,27 @@ async def test_texts_are_embedded_by_the_next_process_and_one_that_kills_is_give
         assert not engine._owes()
 
 
+async def test_a_run_that_must_be_alone_does_not_end_for_a_text_that_kills(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, die=[2, 2], deadly=[7]) as engine:
+        run = submit(engine, "r", 50)
+        await until(lambda: engine.restarts == 2)
+        await engine.wait_ready()
+        poison = asyncio.ensure_future(vectors(engine, (7,)))
+        check_text(await whole(run), 50)
+        with pytest.raises(CommandError, match="now it had nothing else"):
+            await poison
+
+
+async def test_a_text_is_answered_beside_a_run_that_kills(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, poison={"bad": 1}, late=[7]) as engine:
+        bad = submit(engine, "bad")
+        asked = asyncio.ensure_future(vectors(engine, (7,)))
+        said = await whole(bad)
+        assert said.finished is not None
+        assert said.finished.reason == "error"
+        assert [index for index, _ in await asked] == [0]
+
+
 async def test_who_asks_for_vectors_of_a_model_that_is_gone_hears_it(tmp_path: Path) -> None:
     async with engine_of(tmp_path, deadly=[7], refuse_from=1) as engine:
         with pytest.raises(CommandError) as refused:
