@@ -84,8 +84,8 @@ class Sampling(Struct, frozen=True, omit_defaults=True):
     mirostat_eta: Probability | None = None
     logit_bias: (
         Annotated[
-            dict[Annotated[int, Meta(ge=0, le=(1 << 31) - 1)], Annotated[float, Meta(ge=-1000, le=1000)]],
-            Meta(max_length=1024),
+            dict[Annotated[int, Meta(ge=0, le=999_999_999)], Annotated[float, Meta(ge=-1000, le=1000)]],
+            Meta(max_length=1024, extra_json_schema={"propertyNames": {"pattern": "^(0|[1-9][0-9]{0,8})$"}}),
         ]
         | None
     ) = None

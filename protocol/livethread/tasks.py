@@ -18,7 +18,9 @@ KindName = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9-]{0,63}\Z")]
 
 Token = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
 Tokens = Annotated[tuple[Token, ...], Meta(max_length=1 << 20)]
+SomeTokens = Annotated[tuple[Token, ...], Meta(min_length=1, max_length=1 << 20)]
 Text = Annotated[str, Meta(max_length=1 << 20)]
+SomeText = Annotated[str, Meta(min_length=1, max_length=1 << 20)]
 Normalisation = Annotated[int, Meta(ge=-1, le=1024)]
 """llama.cpp's ``embd_normalize``: -1 none, 0 the largest is 32,760, 1 taxicab, 2 Euclidean, more: that p-norm."""
 
@@ -158,7 +160,22 @@ class EmbeddingInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     else ``mean``. ``dimensions`` keeps the first ones, and normalises behind that.
     """
 
-    content: Text | Annotated[tuple[Token | Text | Tokens, ...], Meta(min_length=1, max_length=1 << 20)]
+    content: (
+        SomeText
+        | Annotated[
+            tuple[Token | SomeText | SomeTokens, ...],
+            Meta(
+                min_length=1,
+                max_length=1 << 20,
+                extra_json_schema={
+                    "anyOf": [
+                        {"type": "array", "items": {"type": "integer"}},
+                        {"type": "array", "items": {"type": ["string", "array"]}},
+                    ]
+                },
+            ),
+        ]
+    )
     pooling: Literal["none", "mean", "cls", "last"] | None = None
     embd_normalize: Normalisation = 2
     dimensions: Annotated[int, Meta(ge=1, le=1 << 16)] | None = None
@@ -204,7 +221,10 @@ class TextClassificationInput(Struct, frozen=True, kw_only=True, forbid_unknown_
     """
 
     content: Text
-    labels: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...], Meta(min_length=2, max_length=64)]
+    labels: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...],
+        Meta(min_length=2, max_length=64, extra_json_schema={"uniqueItems": True}),
+    ]
     prompt: Text | None = None
     normalise: bool = False
 

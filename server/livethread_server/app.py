@@ -159,7 +159,7 @@ class App:
         hub.on_event = each((self._watching.heard, metrics.saw, journal.write))
         routes = [
             WebSocketRoute("/v1/ws", self._door.serve),
-            *document_routes(operations, version),
+            *document_routes([*operations, *openai], version, required=self._gate.required),
             *api_routes(operations, self._http),
             *openai_routes(openai, self._http),
             *http_routes(service, webclient_folder()),

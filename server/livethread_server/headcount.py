@@ -18,11 +18,14 @@ class Headcount:
         self._sessions: Counter[str] = Counter()
 
     def enter(self, session: Session) -> bool:
-        """Count a session whose principal is known; whether there was room for it. Counting twice is counting once."""
+        """Whether there is room for a session whose principal is known, or was when it was counted: then it is, once.
+        One too many is not counted, so that it takes nothing from those who are in."""
         if not session.counted:
+            if self._sessions[session.principal.id] >= self.most:
+                return False
             session.counted = True
             self._sessions[session.principal.id] += 1
-        return self._sessions[session.principal.id] <= self.most
+        return True
 
     def leave(self, session: Session) -> None:
         """The session has ended, if it ever was counted."""

@@ -5,12 +5,29 @@ It must never know how either is shown.
 
 from __future__ import annotations
 
+import msgspec
+from msgspec import Struct
+
 from livethread.errors import CommandError, ErrorCode
 from livethread.model import Message, Run, Thread
 from livethread_server.lanes import Lanes
 from livethread_server.runs import Runs
 from livethread_server.session import Session
 from livethread_server.store.base import Store
+
+EVENTS_AT_ONCE = 32
+"""How many stored events are looked at together; each may hold a whole message."""
+
+
+class _Head(Struct, frozen=True):
+    """What must be known of an event to find it."""
+
+    type: str
+    seq: int
+    run: str | None = None
+
+
+_HEAD = msgspec.json.Decoder(_Head)
 
 
 class Lookups:
@@ -29,6 +46,21 @@ class Lookups:
         if record is None or role is None:
             raise unknown_run(run)
         return self._runs.shown(record)
+
+    async def end(self, run: str) -> bytes | None:
+        """The ``run.finished`` of a run as it was told, in JSON, for who may read its thread; None where it is not kept
+        any more, or has not been yet."""
+        record = await self._store.run(run)
+        if record is None:
+            return None
+        after = 0 if record.started is None else _HEAD.decode(record.started).seq
+        while events := await self._store.events(record.run.thread, after, EVENTS_AT_ONCE):
+            for event in events:
+                head = _HEAD.decode(event.body)
+                if (head.type, head.run) == ("run.finished", run):
+                    return event.body
+            after = events[-1].seq
+        return None
 
     async def message(self, session: Session, thread: str, message: str) -> tuple[Message | None, Thread]:
         """A message of a thread as it is now, None where it has no such one, and the thread without messages.

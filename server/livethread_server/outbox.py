@@ -61,6 +61,7 @@ class Outbox:
         self.codec = codec
         self.closed: tuple[CloseCode, str] | None = None
         self.on_change: Callable[[], None] = _nobody
+        self._ended: asyncio.Event | None = None
         self._limit = limit
         self._waiting: list[_Waiting] = []
         self._growing: dict[str, _Waiting] = {}
@@ -90,6 +91,15 @@ class Outbox:
                 self._growing.clear()
                 self._bytes = 0
             self.on_change()
+            if self._ended is not None:
+                self._ended.set()
+
+    async def ended(self) -> tuple[CloseCode, str]:
+        """``closed``, once it is. For who is not its reader."""
+        while self.closed is None:
+            self._ended = self._ended or asyncio.Event()
+            await self._ended.wait()
+        return self.closed
 
     def pop(self, size: int) -> list[Frame]:
         """The next frames, until they make ``size`` bytes; none where none waits."""

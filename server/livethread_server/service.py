@@ -146,6 +146,7 @@ class Service:
         session.ended = True
         self.gate.leave(session)
         self._listening.leave(session)
+        self._task_commands.leave(session)
         self._runs.session_ended(session.id)
 
     # Changing

@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from livethread_server.http.api import api_operations
-from livethread_server.http.door import HttpDoor
+from livethread_server.http.openai.door import OpenAiDoor
 from livethread_server.spec.asyncapi import asyncapi, wire_schemas
 from livethread_server.spec.openapi import openapi
 from livethread_server.tasks.kind_list import Kinds
@@ -49,7 +49,8 @@ def spec(
 def _document(name: Document) -> dict[str, Any]:
     version = importlib.metadata.version("livethread")
     if name == "openapi":
-        return openapi(api_operations(cast(HttpDoor, Undone())), version)
+        undone = cast(Any, Undone())
+        return openapi([*api_operations(undone), *OpenAiDoor(undone, undone, undone, version).operations()], version)
     if name == "asyncapi":
         return asyncapi(version)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": dict(wire_schemas().components)}

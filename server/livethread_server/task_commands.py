@@ -1,30 +1,26 @@
-"""The use cases of tasks as the wire has them, and who is told of a task.
+"""The use cases of tasks as the wire has them.
 
 It must never know how a task is carried out.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-
 from livethread import messages as wire
+from livethread.codec import bytes_of
 from livethread.errors import CommandError, ErrorCode
+from livethread.messages import Reply
 from livethread.model import FRAME_BYTES
 from livethread.tasks import TaskCancelOk, TaskOk
 from livethread_server.acceptance import Answer
-from livethread_server.background import begin
 from livethread_server.session import Session
+from livethread_server.task_tellings import Tellings, room
 from livethread_server.tasks.live_task import LiveTask
 from livethread_server.tasks.tasks import Tasks
-from livethread_server.tasks.telling import told
 
-WAITING_BYTES = 64 << 10
-"""How much may wait for a session's socket until its tasks' text is put together."""
-PAUSE = 0.05
-"""Seconds until such a socket is looked at again."""
-
-log = logging.getLogger(__name__)
+SMALL_BYTES = 4096
+"""A result that has no more as JSON is answered at once, as other commands are."""
+SURE_BYTES = FRAME_BYTES // 4
+"""A result that has no more as JSON fits into a frame of either encoding."""
 
 
 class TaskCommands:
@@ -32,9 +28,11 @@ class TaskCommands:
 
     def __init__(self, tasks: Tasks) -> None:
         self.tasks = tasks
-        self._telling: set[asyncio.Task[None]] = set()
+        self.tellings = Tellings(tasks.bounds.tasks_per_principal)
 
     async def create(self, session: Session, command: wire.TaskCreate, answer: Answer) -> None:
+        if command.stream:
+            self.tellings.check(session, command.task)
         live = await self.tasks.create(
             session.principal,
             command.kind,
@@ -43,19 +41,18 @@ class TaskCommands:
             timeout_ms=command.timeout_ms,
             key=command.key,
         )
-        answer(TaskOk(live.shown(result=_fits(live))))
-        if command.stream and not session.ended:
-            telling = begin(self._tell(session, live), log, "telling of a task failed")
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
+        answer(await _whole(session, live) or TaskOk(live.shown(result=False)))
+        if command.stream:
+            self.tellings.begin(session, live)
 
     async def get(self, session: Session, command: wire.TaskGet, answer: Answer) -> None:
         live = await self.tasks.get(session.principal, command.task)
         if command.wait_ms:
             await live.ended_within(command.wait_ms)
-        if not _fits(live):
+        ok = await _whole(session, live)
+        if ok is None:
             raise _too_large(live)
-        answer(TaskOk(live.shown()))
+        answer(ok)
 
     async def list(self, session: Session, command: wire.TaskList, answer: Answer) -> None:
         answer(
@@ -74,26 +71,29 @@ class TaskCommands:
         except CommandError:
             return None
 
-    async def _tell(self, session: Session, live: LiveTask) -> None:
-        """Tell the session that made it, as long as that is there; the task goes on without it."""
-        outbox = session.outbox
-        async for event in told(live, result_bytes=FRAME_BYTES):
-            while outbox.waiting_bytes > WAITING_BYTES:  # noqa: ASYNC110 - nobody says when a socket has room
-                await asyncio.sleep(PAUSE)
-            if session.ended or outbox.closed is not None:
-                return
-            outbox.offer(outbox.codec.encode(event))
+    def leave(self, session: Session) -> None:
+        """The session has ended: nobody of it is told of tasks any more."""
+        self.tellings.leave(session)
 
 
-def _fits(live: LiveTask) -> bool:
-    return live.result_bytes <= FRAME_BYTES
+async def _whole(session: Session, live: LiveTask) -> TaskOk | None:
+    """The task with its result, as soon as the session's socket has room for one; None where no frame holds it."""
+    if live.result_bytes > FRAME_BYTES:
+        return None
+    if live.result_bytes > SMALL_BYTES:
+        await room(session)
+    ok = TaskOk(live.shown())
+    if live.result_bytes <= SURE_BYTES:
+        return ok
+    frame = session.outbox.codec.encode(Reply(id=(1 << 63) - 1, ok=ok))  # whatever id the command had
+    return ok if bytes_of(frame) <= FRAME_BYTES else None
 
 
 def _too_large(live: LiveTask) -> CommandError:
     return CommandError(
         ErrorCode.TOO_LARGE,
-        f"The result of task {live.id!r} has {live.result_bytes} bytes, more than the {FRAME_BYTES} of a frame. Get it "
-        f"with GET /v1/tasks/{live.id}.",
+        f"The result of task {live.id!r} has {live.result_bytes} bytes, and a frame holds {FRAME_BYTES} with all that "
+        f"is around it. Get it with GET /v1/tasks/{live.id}.",
         limit_bytes=FRAME_BYTES,
         bytes=live.result_bytes,
     )

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from livethread import messages as wire
 from livethread.errors import CommandError
+from livethread_server.lookups import EVENTS_AT_ONCE
 from tests.house import House
 
 HI = [{"op": "append", "message": {"role": "user", "content": "Hi.", "id": "m"}}]
@@ -26,6 +28,23 @@ async def test_a_run_is_found_as_it_is_now_by_who_may_see_it(house: House) -> No
             await find(session, run)
         sentences.append(caught.value.message.replace(repr(run), "?"))
     assert sentences[0] == sentences[1]
+
+
+async def test_the_end_of_a_run_is_found_as_it_was_told_among_whatever_happened_since(house: House) -> None:
+    alice, find = await house.listener(), house.service.lookups.end
+    assert await find("r") is None
+    await alice.ask(wire.Generate, run="r", ops=HI)
+    house.engine.start("r")
+    await alice.next(wire.RunStarted)
+    for number in range(EVENTS_AT_ONCE):
+        await alice.ask(wire.ThreadUpdate, title=f"{number}")
+    assert await find("r") is None
+    house.engine.finish("r", "error", "The engine is broken.")
+    finished = await alice.next(wire.RunFinished)
+    await alice.ask(wire.ThreadUpdate, title="behind")
+    told = await find("r")
+    assert told is not None
+    assert msgspec.json.decode(told, type=wire.RunFinished) == finished
 
 
 async def test_a_message_is_found_in_its_thread(house: House) -> None:

@@ -160,3 +160,12 @@ def test_what_waits_is_counted_in_bytes() -> None:
     outbox.offer("ü")
     outbox.offer(b"\xff")
     assert outbox.waiting_bytes == 3
+
+
+async def test_its_end_is_known_to_who_does_not_read_it() -> None:
+    outbox = full()
+    waiting = [asyncio.create_task(outbox.ended()) for _ in range(2)]
+    await asyncio.sleep(0)
+    outbox.close(CloseCode.UNAUTHORIZED, "The token has expired.")
+    assert await asyncio.gather(*waiting, outbox.ended()) == [(CloseCode.UNAUTHORIZED, "The token has expired.")] * 3
+    assert len(outbox.pop(LIMIT)) == 1

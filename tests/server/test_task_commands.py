@@ -4,20 +4,61 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Struct
 
 from livethread import messages as wire
+from livethread.codec import bytes_of
 from livethread.errors import CommandError, ErrorCode
 from livethread.model import FRAME_BYTES
+from livethread_server.engine.grammar import GrammarCheck
+from livethread_server.store.memory import MemoryStore
+from livethread_server.tasks.kind import Abilities, Bench
+from livethread_server.vocabulary import Vocabulary
 from tests.answering import answering
-from tests.house import House
+from tests.house import House, closing
 from tests.socketry import OpenHouse, opened
 from tests.wireclient import connected
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi."}]}
+
+
+class Size(Struct, frozen=True, forbid_unknown_fields=True):
+    """How large a result is wanted."""
+
+    bytes: int
+
+
+class Filled(Struct, frozen=True):
+    """A result of that size."""
+
+    filled: str
+
+
+class Filling:
+    """A kind whose results have as many bytes of JSON as were asked for."""
+
+    name = "filling"
+    summary = "Fill a result."
+    Input = Size
+    Result = Filled
+
+    def refusal(self, abilities: Abilities) -> str | None:
+        return None
+
+    async def run(self, asked: Size, bench: Bench) -> Filled:
+        return Filled("x" * (asked.bytes - len('{"filled":""}')))
+
+
+@pytest.fixture
+async def house(vocabulary: Vocabulary, model_path: Path) -> AsyncIterator[House]:
+    """A house that fills results."""
+    async for one in closing(House(MemoryStore(), vocabulary, GrammarCheck(model_path), kinds=(Filling(),))):
+        yield one
 
 
 @pytest.fixture
@@ -112,6 +153,36 @@ async def test_a_result_larger_than_a_frame_is_for_http(house: House) -> None:
     assert caught.value.code is ErrorCode.TOO_LARGE
     assert caught.value.details["bytes"] > FRAME_BYTES
     assert f"/v1/tasks/{made.id}" in caught.value.message
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+async def test_a_reader_is_not_given_up_for_large_results_that_it_asked_for_at_once(
+    doors: OpenHouse, encoding: str
+) -> None:
+    size = 600_000
+    async with connected(doors.ws_url, encoding) as client:
+        made = [await client.send("task.create", kind="filling", input={"bytes": size}, task=f"t{n}") for n in range(3)]
+        gets = [await client.send("task.get", task=f"t{n}") for n in range(3)]
+        for number in (*made, *gets):
+            task = (await client.reply(number))["ok"]["task"]
+            assert len(task["result"]["filled"]) == size - len('{"filled":""}')
+
+
+@pytest.mark.parametrize(("left", "fits"), [(2048, True), (6, False)])
+async def test_what_is_around_a_result_counts_too(house: House, left: int, fits: bool) -> None:
+    guest = house.guest()
+    asked = {"kind": "filling", "input": {"bytes": FRAME_BYTES - left}, "task": "t", "stream": True}
+    made = (await guest.ask(wire.TaskCreate, **asked)).task
+    last = (await guest.session.outbox.take())[-1]
+    assert bytes_of(last) <= FRAME_BYTES
+    told = msgspec.json.decode(last, type=wire.TaskUpdated).task
+    assert [made.result is not None, told.result is not None] == [fits, fits]
+    if fits:
+        assert (await guest.ask(wire.TaskGet, task="t")).task.result is not None
+        return
+    with pytest.raises(CommandError) as caught:
+        await guest.ask(wire.TaskGet, task="t")
+    assert (caught.value.code, caught.value.details["bytes"]) == (ErrorCode.TOO_LARGE, FRAME_BYTES - left)
 
 
 async def test_a_slow_reader_gets_the_text_in_larger_pieces_and_loses_none(house: House) -> None:

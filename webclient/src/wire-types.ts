@@ -617,9 +617,7 @@ export interface Task {
   progress: TaskProgress | null;
   usage: Usage | null;
   reason: ("cancelled" | "error" | "timeout") | null;
-  result: {
-    [k: string]: unknown;
-  };
+  result: unknown;
   error: ErrorBody | null;
   model: string;
   instance: string;

@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from livethread.errors import CommandError, ErrorCode
-from livethread_server.engine.grammar_wire import GrammarQuestion, GrammarVerdict, unpack_verdicts
+from livethread_server.engine.grammar_wire import AT_ONCE, GrammarQuestion, GrammarVerdict, unpack_verdicts
 from livethread_server.engine.packing import pack
 
-AT_ONCE = 4
-"""How many grammars are tried at the same time; more wait."""
 REMEMBERED = 256
 """How many verdicts are kept, the least recently used ones go first."""
 QUESTION_BYTES = 1 << 20
@@ -39,6 +37,7 @@ class GrammarCheck:
         self._peer: _Peer | None = None
         self._starting = asyncio.Lock()
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._trials: set[asyncio.Task[GrammarVerdict | None]] = set()
         self._numbers = itertools.count()
         self._known: OrderedDict[bytes, GrammarVerdict] = OrderedDict()
         self._stopped = False
@@ -53,6 +52,8 @@ class GrammarCheck:
         async with self._starting:
             if self._peer:
                 await self._peer.end()
+        if self._trials:
+            await asyncio.wait(self._trials)
 
     async def compile(self, *, grammar: str | None, json_schema: dict[str, Any] | None) -> str:
         """The GBNF that was proved harmless, from a grammar or a JSON Schema: exactly one is given.
@@ -79,24 +80,36 @@ class GrammarCheck:
         if key in self._known:
             self._known.move_to_end(key)
             return self._known[key]
-        async with self._slots:
-            verdict = await self._ask(question)
-        if verdict.final:
-            self._known[key] = verdict
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+        await self._slots.acquire()
+        # Whoever asked may go away; a trial goes on even so, and has its slot until it is over.
+        trial = asyncio.create_task(self._ask(question, key), name="grammar trial")
+        self._trials.add(trial)
+        trial.add_done_callback(self._tried)
+        verdict = await asyncio.shield(trial)
+        if verdict is None:
+            raise CommandError(
+                ErrorCode.MODEL_UNAVAILABLE, "Grammars cannot be checked now. Try again, or leave the grammar out."
+            )
         return verdict
 
-    async def _ask(self, question: GrammarQuestion) -> GrammarVerdict:
+    def _tried(self, trial: asyncio.Task[GrammarVerdict | None]) -> None:
+        self._trials.discard(trial)
+        self._slots.release()
+
+    async def _ask(self, question: GrammarQuestion, key: bytes) -> GrammarVerdict | None:
+        """The verdict, which is remembered; None where nobody can tell."""
         for _ in range(2):  # a process that died may have died of something else
             try:
                 peer = await self._living_peer()
-                return await peer.ask(question)
+                verdict = await peer.ask(question)
             except (_Gone, OSError):
                 continue
-        raise CommandError(
-            ErrorCode.MODEL_UNAVAILABLE, "Grammars cannot be checked now. Try again, or leave the grammar out."
-        )
+            if verdict.final:
+                self._known[key] = verdict
+                if len(self._known) > REMEMBERED:
+                    self._known.popitem(last=False)
+            return verdict
+        return None
 
     async def _living_peer(self) -> _Peer:
         async with self._starting:

@@ -9,6 +9,9 @@ from msgspec import Struct
 
 from livethread_server.engine.packing import Unpacker
 
+AT_ONCE = 4
+"""How many grammars are tried at the same time; more wait."""
+
 
 class GrammarQuestion(Struct, frozen=True, tag="question"):
     """May the engine use this grammar? GBNF or a JSON Schema (as JSON); the other one is None."""

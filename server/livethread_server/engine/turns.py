@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from livethread_server.engine.wire import Submit
 
 SHARES = 2
-"""A bound is what one tenant may have who is alone; all together have room for so many times as much, of which each may
-have as much as is left then: whoever fills his own leaves room for the others.
+"""A bound is what one tenant may have who is alone. All together have room for so many times as much, and nobody may
+have more than he leaves free: whoever takes all that he may leaves room for the others.
 """
 
 

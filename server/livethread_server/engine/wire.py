@@ -238,7 +238,7 @@ class Delta(Struct, frozen=True, array_like=True):
 
 class Finished(Struct, frozen=True, array_like=True):
     """The run is over. ``completion`` counts all sampled tokens, the end token included. ``code`` is the kind of the
-    ``error`` where the server itself ended the run.
+    ``error`` where it is known: the server itself ended the run, or its sampling leaves nothing to draw.
     """
 
     reason: Reason

@@ -21,6 +21,7 @@ from livethread_server.http.sharing import share_operation
 from livethread_server.http.site import stats_operation
 from livethread_server.http.tasks import task_operations
 from livethread_server.http.threads import Threads
+from livethread_server.http.unknown_kind import unknown_kind
 
 
 def api_operations(door: HttpDoor) -> list[Operation]:
@@ -33,4 +34,5 @@ def api_operations(door: HttpDoor) -> list[Operation]:
 
 def api_routes(operations: Iterable[Operation], door: HttpDoor) -> list[BaseRoute]:
     """The routes of the operations; whatever else begins with ``/v1`` is not there. A WebSocket's come before."""
-    return [*routes(operations, door), nothing_else("/v1", door)]
+    asked = [*operations, unknown_kind(door.service.tasks.kinds)]
+    return [*routes(asked, door), nothing_else("/v1", door)]

@@ -13,7 +13,7 @@ from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from livethread.errors import CommandError
+from livethread.errors import CloseCode, CommandError, ErrorCode
 from livethread_server.http.connection import Connection, gone
 from livethread_server.http.sse import BEAT_SECONDS, EventStream, Parts, error_event
 from livethread_server.session import Session
@@ -44,26 +44,33 @@ class Call(Struct, frozen=True, kw_only=True):
         many such are open."""
         self.staying(self.session)
 
+    async def shut_out(self) -> CommandError:
+        """Why who asked may stay no longer, as soon as that is so; however the server's own end is told."""
+        code, reason = await self.session.outbox.ended()
+        if code is not CloseCode.UNAUTHORIZED:
+            await asyncio.Event().wait()
+        return CommandError(ErrorCode.UNAUTHORIZED, reason)
+
     async def patiently(self, work: Coroutine[Any, Any, T]) -> T:
-        """What comes of work that may take longer than a request usually may. It is cancelled, and `ClientDisconnect`
-        raised, when the client goes: let it."""
+        """What comes of work that may take longer than a request usually may. It is cancelled when the client goes, and
+        `ClientDisconnect` raised: let it; or when what let him in holds no more: `CommandError` ``unauthorized``."""
         try:
             self.stay()
         except CommandError:
             work.close()
             raise
         self.connection.lift()
-        tasks: tuple[asyncio.Task[T], asyncio.Task[None]]
-        tasks = asyncio.create_task(work), asyncio.create_task(gone(self.request.receive))
+        working, ending = asyncio.create_task(work), asyncio.create_task(self.shut_out())
+        leaving = asyncio.create_task(gone(self.request.receive))
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if not tasks[0].done():
-                raise ClientDisconnect
-            return tasks[0].result()
+            await asyncio.wait((working, ending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise ending.result() if ending.done() else ClientDisconnect
         finally:
-            for task in tasks:
+            for task in (working, ending, leaving):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(working, ending, leaving, return_exceptions=True)
 
     def stream(
         self,
@@ -73,4 +80,4 @@ class Call(Struct, frozen=True, kw_only=True):
     ) -> Response:
         """An answer of server-sent events; see `EventStream`."""
         self.stay()
-        return EventStream(parts, self.connection, headers, beat=self.beat, on_error=on_error)
+        return EventStream(parts, self.connection, headers, beat=self.beat, on_error=on_error, shut_out=self.shut_out)

@@ -1,7 +1,8 @@
 """Versions and keys as HTTP has them: ``ETag``, ``If-Match``, ``If-None-Match``, ``Idempotency-Key``, ``Prefer``.
 
-An ETag is a thread's version, and behind a dot its seq where a whole thread is shown: runs change what a thread shows,
-but not its version. It must never know what an operation does.
+An ETag is a thread's version, and behind dots its seq and epoch where the thread is shown: runs change what a thread
+shows, but not its version, and a thread that is made anew begins at 0 again. Where its context is counts for nothing.
+It must never know what an operation does.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from msgspec import Meta
 from starlette.requests import Request
 
 from livethread.errors import bad_request
+from livethread.model import Thread
 from livethread_server.http.operation import Header
 
-TAG_PATTERN = r'^("v(0|[1-9][0-9]{0,14})([.][0-9]{1,16})?"|[*])$'
+TAG_PATTERN = r'^("v(0|[1-9][0-9]{0,14})([.][0-9]{1,16}[.][A-Za-z0-9_-]{1,64})?"|[*])$'
 KEY_PATTERN = r"^[!-~]{1,256}$"
 """As long as on the wire; of what any header may hold (RFC 9110, 5.5)."""
 
@@ -38,9 +40,14 @@ LOCATION = Header("Location", "Where what was made is found.")
 _TAG, _KEY = re.compile(TAG_PATTERN), re.compile(KEY_PATTERN)
 
 
-def etag(version: int, seq: int | None = None) -> str:
-    """The ETag of a thread, strong (RFC 9110, 8.8.3)."""
-    return f'"v{version}"' if seq is None else f'"v{version}.{seq}"'
+def etag(version: int) -> str:
+    """The ETag of a thread of which only the version is known, strong (RFC 9110, 8.8.3)."""
+    return f'"v{version}"'
+
+
+def whole_etag(thread: Thread) -> str:
+    """The ETag of a thread as it is shown: no two that show other messages or settings have the same."""
+    return f'"v{thread.version}.{thread.seq}.{thread.epoch}"'
 
 
 def expected_version(request: Request) -> int | None:

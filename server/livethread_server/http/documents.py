@@ -18,10 +18,11 @@ from livethread_server.spec.asyncapi import asyncapi
 from livethread_server.spec.openapi import openapi
 
 
-def document_routes(operations: Sequence[Operation], version: str) -> list[BaseRoute]:
-    """Both documents, which anybody may read: they say nothing that the sources do not."""
+def document_routes(operations: Sequence[Operation], version: str, *, required: bool) -> list[BaseRoute]:
+    """Both documents, which anybody may read: they say nothing that the sources do not, but whether a token is
+    ``required``."""
     return [
-        _route("/openapi.json", openapi(operations, version)),
+        _route("/openapi.json", openapi(operations, version, required=required)),
         _route("/asyncapi.json", asyncapi(version)),
     ]
 

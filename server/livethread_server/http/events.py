@@ -15,7 +15,7 @@ from livethread import messages as wire
 from livethread.errors import ErrorCode
 from livethread_server.http.asking import ask
 from livethread_server.http.call import Call
-from livethread_server.http.operation import Operation
+from livethread_server.http.operation import Operation, StreamEvent
 from livethread_server.http.sse import event
 from livethread_server.http.telling import LAST_EVENT_ID, Position, Telling, since_of, told
 from livethread_server.outbox import Outbox
@@ -63,7 +63,8 @@ class Events:
                 handler=self.thread,
                 query=EventsQuery,
                 streams=(
-                    *(wire.SubscribeOk, wire.ThreadUpdated, wire.ThreadDeleted, wire.ThreadMutated, wire.RunQueued),
+                    *(StreamEvent("snapshot", wire.SubscribeOk), StreamEvent("resumed", wire.SubscribeOk)),
+                    *(wire.ThreadUpdated, wire.ThreadDeleted, wire.ThreadMutated, wire.RunQueued),
                     *(wire.RunStarted, wire.RunProgress, wire.RunDelta, wire.RunRecovered, wire.RunFinished),
                     *(wire.ThreadResidency, wire.PresenceChanged, wire.ThreadGone),
                 ),
@@ -78,7 +79,7 @@ class Events:
                 summary="Threads that are made, changed or gone, of all that you may read, behind a 'watching'. List "
                 "the threads once that has come, and nothing is missed.",
                 handler=self.watch,
-                streams=(wire.Empty, wire.ThreadCreated, wire.ThreadChanged, wire.ThreadGone),
+                streams=(StreamEvent("watching", wire.Empty), wire.ThreadCreated, wire.ThreadChanged, wire.ThreadGone),
             ),
         )
 

@@ -25,6 +25,7 @@ from livethread_server.http.conditions import (
     etag,
     expected_version,
     idempotency_key,
+    whole_etag,
 )
 from livethread_server.http.operation import Operation, json_answer
 from livethread_server.http.threads import ThreadQuery
@@ -76,7 +77,7 @@ class Messages:
         """The newest messages, or those before one."""
         ok = await ask(self._service, call.session, command_of(wire.ThreadGet, call.query, **call.path))
         shown = MessageList(ok.thread.messages, ok.more, ok.thread.version, ok.run)
-        return json_answer(shown, headers={"etag": etag(ok.thread.version, ok.thread.seq)})
+        return json_answer(shown, headers={"etag": whole_etag(ok.thread)})
 
     async def append(self, call: Call) -> Response:
         """Put one or several at the end."""
@@ -92,7 +93,7 @@ class Messages:
         message, thread = await self._service.lookups.message(call.session, call.path["thread"], call.path["message"])
         if message is None:
             raise unknown_message(call.path["message"], "message")
-        return json_answer(MessageFound(message, thread.version), headers={"etag": etag(thread.version, thread.seq)})
+        return json_answer(MessageFound(message, thread.version), headers={"etag": whole_etag(thread)})
 
     async def edit(self, call: Call) -> Response:
         """Replace the content of one."""

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from livethread.errors import ErrorCode
 from livethread_server.http.call import Call
+from livethread_server.http.problem import PROBLEMS, Refusals
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Handler = Callable[[Call], Awaitable[Response]]
@@ -30,15 +31,25 @@ class Header(Struct, frozen=True):
     type: Any = str
 
 
+class StreamEvent(Struct, frozen=True):
+    """A server-sent event: its ``name``, "" for none, and the type of its ``data``, or a fixed ``text`` instead."""
+
+    name: str
+    data: Any = None
+    text: str = ""
+
+
 class Operation(Struct, frozen=True, kw_only=True):
     """``path`` has its parameters in braces, as in OpenAPI and starlette; all of them are ids. ``query`` is a struct
     of plain fields that forbids unknown ones, ``body`` any type; where none is sent, that counts as ``{}``. ``ok``
     is what a success holds (None: nothing), ``status`` its status, ``media_type`` its form. ``more_statuses`` are
-    others that are no refusals: 202 holds ``accepted``, 304 nothing, the rest ``ok``. ``streams`` are the types of
-    the data of server-sent events, where it can answer with those; `problem.Problem` may always be the last.
+    others that are no refusals: 202 holds ``accepted``, 304 nothing, the rest ``ok``. ``streams`` are the
+    server-sent events that it can answer with; a type stands for the one that its tag names. That of ``refusals``,
+    which say what a refusal looks like, may always be the last.
     ``headers`` are those of requests that it heeds, ``tells`` those of its answers. ``errors`` are the codes that
-    it may refuse with, beside those of `usual_errors`. Where it is ``free`` the path's parameters are no ids but any
-    text, and the last one may have slashes.
+    it may refuse with, beside those of `usual_errors`. ``named`` is what makes it safe to send twice, as a clause,
+    where it makes something and heeds no ``Idempotency-Key``. Where it is ``free`` the path's parameters are no ids
+    but any text, and the last one may have slashes.
     """
 
     id: str
@@ -58,8 +69,10 @@ class Operation(Struct, frozen=True, kw_only=True):
     headers: Sequence[Header] = ()
     tells: Sequence[Header] = ()
     errors: Sequence[ErrorCode] = ()
+    named: str = ""
     guarded: bool = True
     free: bool = False
+    refusals: Refusals = PROBLEMS
 
     @property
     def parameters(self) -> tuple[str, ...]:

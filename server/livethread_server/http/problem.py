@@ -88,6 +88,19 @@ class Problem(msgspec.Struct, frozen=True):
         )
 
 
+class Refusals(msgspec.Struct, frozen=True):
+    """What an API's refusals look like, for who describes it: their ``type`` and ``media_type``, the HTTP status of
+    each code, and the name of the ``event`` that ends a stream."""
+
+    type: Any
+    media_type: str
+    statuses: Mapping[ErrorCode, int]
+    event: str
+
+
+PROBLEMS = Refusals(Problem, PROBLEM_JSON, STATUS, "error")
+
+
 def refusal(error: CommandError) -> Response:
     """The answer that says no."""
     headers: dict[str, str] = dict(error.headers) if isinstance(error, StatusError) else {}

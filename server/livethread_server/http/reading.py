@@ -22,6 +22,8 @@ from livethread_server.http.problem import StatusError
 QUERY_FIELDS = 64
 """How many parameters a query may have."""
 
+_EXACT = float(1 << 53)
+"""From here on not every integer is a number of its own."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _BOOLEANS = {"true": True, "false": False}
@@ -103,9 +105,29 @@ async def read_body(request: Request, kind: Any, most: int) -> Any:
     if isinstance(plain, dict):
         check_sampling_names(plain.get("sampling"))
     try:
-        return msgspec.convert(plain, kind, str_keys=True)
+        return _converted(plain, kind)
     except msgspec.ValidationError as error:
         raise explain("the body", kind, plain, error) from None
+    except RecursionError:
+        raise bad_request("body", "The body nests too deep. Make it flatter.") from None
+
+
+def _converted(plain: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(plain, kind, str_keys=True)
+    except msgspec.ValidationError:
+        # An integer is, by JSON Schema, a number without a fraction: 9.0 is one. Nobody else pays for finding them.
+        return msgspec.convert(_whole(plain), kind, str_keys=True)
+
+
+def _whole(plain: Any) -> Any:
+    """With integers in place of the numbers that have no fraction."""
+    if isinstance(plain, dict):
+        return {name: _whole(value) for name, value in plain.items()}
+    if isinstance(plain, list):
+        return [_whole(value) for value in plain]
+    exact = isinstance(plain, float) and plain.is_integer() and abs(plain) < _EXACT
+    return int(plain) if exact else plain
 
 
 async def _bytes(request: Request, most: int) -> bytes:

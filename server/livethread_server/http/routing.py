@@ -107,10 +107,10 @@ class _Endpoint:
         self.operation = operation
         self._names = operation.parameters
         self._query = QueryReader(operation.query)
-        # Not to heed a condition would be to do what was asked not to be done.
-        self._ignores_version = operation.method != "GET" and not any(
-            one.name == "If-Match" for one in operation.headers
-        )
+        heeded = {one.name for one in operation.headers}
+        # Not to heed a condition would be to do what was asked not to be done, and not to heed a key to do it twice.
+        self._ignores_version = operation.method != "GET" and "If-Match" not in heeded
+        self._ignores_key = operation.method in ("POST", "PATCH") and "Idempotency-Key" not in heeded
         self._door = door
 
     async def carry_out(self, session: Session, request: Request) -> Response:
@@ -121,6 +121,8 @@ class _Endpoint:
             raise _too_fast(bounds.message_rate)
         if self._ignores_version and "if-match" in request.headers:
             raise bad_request("If-Match", "This request cannot insist on a version. Leave If-Match out.")
+        if self._ignores_key and "idempotency-key" in request.headers:
+            raise _keyless(operation)
         if operation.guarded:
             await self._door.let_in(session, request)
         values = tuple(request.path_params[f"p{index}"] for index in range(len(self._names)))
@@ -135,6 +137,11 @@ class _Endpoint:
             staying=self._door.stay,
         )
         return await operation.handler(call)
+
+
+def _keyless(operation: Operation) -> CommandError:
+    way = f"; {operation.named} makes it safe to send twice" if operation.named else ""
+    return bad_request("Idempotency-Key", f"This request heeds no key. Leave Idempotency-Key out{way}.")
 
 
 def _numbered(shape: str, *, free: bool) -> str:

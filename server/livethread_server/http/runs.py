@@ -32,8 +32,9 @@ from livethread_server.http.conditions import (
     idempotency_key,
     prefers_async,
 )
+from livethread_server.http.messages import MESSAGES
 from livethread_server.http.one_run import OneRun, RunDone, RunEnd
-from livethread_server.http.operation import Header, Method, Operation, json_answer
+from livethread_server.http.operation import Header, Method, Operation, StreamEvent, json_answer
 from livethread_server.http.sse import event
 from livethread_server.service import Service
 
@@ -46,7 +47,7 @@ NewRun = part_of(
     "NewRun",
     "What to generate. 'messages' are appended behind what the ops do; 'stream' answers with server-sent events.",
     {"thread", "expect_version", "key"},
-    messages=(tuple[wire.Draft, ...], ()),
+    messages=(Annotated[tuple[wire.Draft, ...], Meta(max_length=MESSAGES)], ()),
     stream=(bool | None, None),
 )
 
@@ -78,10 +79,12 @@ class Runs:
             return await self._begin(call, command)
         call.stay()
         run = await OneRun.begin(self._service, call.session, command)
+        if run.forgotten:
+            return json_answer(run.accepted, 202, {"location": _location(run.accepted.run)})
         if streams:
             return call.stream(_told(run), {"location": _location(run.accepted.run)})
         done = await call.patiently(run.done())
-        headers = {"location": _location(done.run), "etag": etag(done.version, done.seq)}
+        headers = {"location": _location(done.run), "etag": etag(done.version)}
         return json_answer(done, headers=headers)
 
     async def _begin(self, call: Call, command: wire.Generate) -> Response:
@@ -133,7 +136,8 @@ class Runs:
                 more_statuses=(202,),
                 accepted=wire.GenerateOk,
                 streams=(
-                    *(wire.GenerateOk, wire.RunSnapshot, wire.RunQueued, wire.RunStarted, wire.RunProgress),
+                    *(StreamEvent("accepted", wire.GenerateOk), StreamEvent("run.snapshot", wire.RunSnapshot)),
+                    *(wire.RunQueued, wire.RunStarted, wire.RunProgress),
                     *(wire.RunDelta, wire.RunRecovered, RunEnd),
                 ),
                 headers=(ACCEPT, PREFER, IF_MATCH, IDEMPOTENCY_KEY),
@@ -192,6 +196,9 @@ class Runs:
 
 
 def _generate(call: Call) -> wire.Generate:
+    count = len(call.body.ops) + len(call.body.messages)
+    if count > MESSAGES:
+        raise bad_request("messages", f"There are {count} ops and messages. Send at most {MESSAGES} of both at once.")
     for index, draft in enumerate(call.body.messages):
         check_draft(f"messages[{index}]", draft)
     return command_of(
@@ -205,13 +212,16 @@ def _generate(call: Call) -> wire.Generate:
 
 
 async def _told(run: OneRun) -> AsyncGenerator[bytes, None]:
-    """The run's events, behind what its acceptance answered and, where it streams already, its text so far."""
-    yield event(msgspec.json.encode(run.accepted), "accepted", run.telling.position)
+    """The run's events, behind what its acceptance answered and, where it streams already, its text so far.
+
+    They have no positions: the thread's other events are not among them, so who came back with one would lack those.
+    """
+    yield event(msgspec.json.encode(run.accepted), "accepted", run.position)
     if run.snapshot is not UNSET:
         yield event(msgspec.json.encode(run.snapshot), "run.snapshot")
     async with aclosing(run.frames()) as frames:
         async for frame, head in frames:
-            yield run.telling.part(frame, head)
+            yield event(frame, head.type)
 
 
 def _location(run: str) -> str:

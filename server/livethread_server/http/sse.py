@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
@@ -48,11 +49,17 @@ def error_event(error: CommandError) -> bytes:
     return event(msgspec.json.encode(Problem.of(error)), "error")
 
 
+async def _nobody() -> CommandError:
+    """Nobody is ever shut out."""
+    never: asyncio.Future[CommandError] = asyncio.get_running_loop().create_future()
+    return await never
+
+
 class EventStream(Response):
     """An answer whose body is ``parts``, encoded events, as they come. They are closed when the client goes.
 
     After ``beat`` seconds of silence a comment is sent. A `CommandError` that the parts raise is told as ``on_error``
-    writes it, and ends the stream, as anything else does that they raise.
+    writes it, and ends the stream, as anything else does that they raise, and what ``shut_out`` returns.
     """
 
     media_type = EVENT_STREAM
@@ -66,6 +73,7 @@ class EventStream(Response):
         beat: float = BEAT_SECONDS,
         on_error: Callable[[CommandError], bytes] = error_event,
         opening: bytes = retry(RETRY_MS),
+        shut_out: Callable[[], Coroutine[Any, Any, CommandError]] = _nobody,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -74,23 +82,30 @@ class EventStream(Response):
         self._beat = beat
         self._on_error = on_error
         self._opening = opening
+        self._shut_out = shut_out
+        self._failed = False
         self._last = 0.0
         # A proxy that gathers what it passes on would make a stream into an answer that comes late.
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no", **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Write until the parts end or the client goes."""
+        """Write until the parts end, the client goes or is shut out."""
         self._connection.lift()
-        work = [asyncio.create_task(one) for one in (self._write(send), gone(receive), self._keep_alive(send))]
+        writing, ending = asyncio.create_task(self._write(send)), asyncio.create_task(self._shut_out())
+        leaving, beating = asyncio.create_task(gone(receive)), asyncio.create_task(self._keep_alive(send))
         try:
-            await asyncio.wait(work[:2], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((writing, ending, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in work:
+            for task in (writing, ending, leaving, beating):
                 task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
-        if self._last and not work[0].cancelled():
-            work[0].result()
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await asyncio.gather(writing, ending, leaving, beating, return_exceptions=True)
+        if not self._last or (writing.cancelled() and ending.cancelled()):
+            return
+        if writing.cancelled():
+            await self._fail(send, ending.result())
+        else:
+            writing.result()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _write(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -100,10 +115,16 @@ class EventStream(Response):
                 async for part in parts:
                     await self._say(send, part)
             except CommandError as error:
-                await self._say(send, self._on_error(error))
+                await self._fail(send, error)
             except Exception:
                 log.exception("an event stream failed")
-                await self._say(send, self._on_error(internal()))
+                await self._fail(send, internal())
+
+    async def _fail(self, send: Send, error: CommandError) -> None:
+        """Say what went wrong, once: the parts may find out for themselves that the client was shut out."""
+        if not self._failed:
+            self._failed = True
+            await self._say(send, self._on_error(error))
 
     async def _keep_alive(self, send: Send) -> None:
         """Show from time to time that there is somebody; each message is written at once, so two writers do no harm."""

@@ -19,7 +19,7 @@ from livethread.messages import TaskDelta, TaskUpdated
 from livethread.model import Id
 from livethread.tasks import KindName, Task, TaskCancelOk, TaskListOk, TaskState
 from livethread_server.http.call import Call
-from livethread_server.http.conditions import LOCATION, accepts_events, idempotency_key, prefers_async
+from livethread_server.http.conditions import IDEMPOTENCY_KEY, LOCATION, accepts_events, idempotency_key, prefers_async
 from livethread_server.http.operation import Header, Operation, json_answer
 from livethread_server.http.runs import ACCEPT, APPLIED
 from livethread_server.http.sse import event
@@ -30,7 +30,9 @@ from livethread_server.tasks.telling import told
 
 TAG = "tasks"
 PREFER = Header("Prefer", "'respond-async' answers 202 once the task is taken (RFC 7240).")
-KEY = Header("Idempotency-Key", "The same key is the same task, as long as that can be asked for.")
+KEY = Header(
+    "Idempotency-Key", "The same key is the same task, as long as that can be asked for.", IDEMPOTENCY_KEY.type
+)
 Milliseconds = Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
 REFUSALS = (
     ErrorCode.EXISTS,

@@ -49,6 +49,11 @@ def since_of(text: str) -> Since:
     return Since(epoch=epoch, seq=int(seq), run=run, to=int(to or 0))
 
 
+def position_of(ok: SubscribeOk) -> str:
+    """How far a client is that knows what was durable when its subscription was answered, and no run's text."""
+    return f"{ok.epoch}:{ok.seq}"
+
+
 class Telling:
     """Turns a subscriber's frames into server-sent events, behind what its subscription was answered."""
 

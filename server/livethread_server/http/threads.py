@@ -12,7 +12,16 @@ from livethread import messages as wire
 from livethread.errors import ErrorCode
 from livethread_server.http.asking import ask, command_of, part_of
 from livethread_server.http.call import Call
-from livethread_server.http.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, etag, expected_version, is_known
+from livethread_server.http.conditions import (
+    ETAG,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    LOCATION,
+    etag,
+    expected_version,
+    is_known,
+    whole_etag,
+)
 from livethread_server.http.operation import Operation, json_answer
 from livethread_server.service import Service
 from livethread_server.stamps import now
@@ -49,7 +58,7 @@ class Threads:
     async def get(self, call: Call) -> Response:
         """The thread with its newest messages; 304 where the client has it."""
         ok = await ask(self._service, call.session, command_of(wire.ThreadGet, call.query, **call.path))
-        tag = etag(ok.thread.version, ok.thread.seq)
+        tag = whole_etag(ok.thread)
         headers = {"etag": tag, "cache-control": REVALIDATE}
         if ok.run is UNSET and is_known(call.request, tag):  # while a run streams, its text changes
             return Response(status_code=304, headers=headers)
@@ -87,6 +96,7 @@ class Threads:
                 more_statuses=(200,),
                 tells=(ETAG, LOCATION),
                 errors=(ErrorCode.EXISTS, ErrorCode.NOT_FOUND),
+                named="'if_exists: get' with an id of your own in 'thread'",
             ),
             Operation(
                 id="list_threads",
@@ -147,11 +157,12 @@ class Threads:
                 status=201,
                 tells=(ETAG, LOCATION),
                 errors=(ErrorCode.NOT_FOUND, ErrorCode.EXISTS, ErrorCode.BUSY),
+                named="an id of your own in 'new_thread'",
             ),
         )
 
 
 def _made(ok: wire.ThreadOk, status: int) -> Response:
     location = f"/v1/threads/{ok.thread.id}"
-    headers = {"location": location, "etag": etag(ok.thread.version, ok.thread.seq)}
+    headers = {"location": location, "etag": whole_etag(ok.thread)}
     return json_answer(ok, status, headers)

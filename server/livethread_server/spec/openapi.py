@@ -10,22 +10,24 @@ from http import HTTPStatus
 from typing import Any
 
 from livethread.errors import ErrorCode
-from livethread.model import Id
-from livethread_server.http.operation import Operation
-from livethread_server.http.problem import PROBLEM_JSON, STATUS, Problem
+from livethread.model import Id, Sampling
+from livethread_server.http.operation import Operation, StreamEvent
+from livethread_server.spec.examples import EXAMPLES
 from livethread_server.spec.schemas import Schema, Schemas
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
 
 
-def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
-    """The document, as plain JSON values. Reference: https://spec.openapis.org/oas/v3.1.1"""
+def openapi(operations: Sequence[Operation], version: str, *, required: bool = False) -> dict[str, Any]:
+    """The document, as plain JSON values; ``required`` says that this server wants a token of everybody. Reference:
+    https://spec.openapis.org/oas/v3.1.1"""
     asked = [kind for operation in operations for kind in (operation.query, operation.body) if kind is not None]
     told = [kind for operation in operations for kind in (operation.ok, operation.accepted) if kind is not None]
-    events = [kind for operation in operations for kind in operation.streams]
+    events = [one.data for operation in operations for one in map(_named, operation.streams) if one.data is not None]
+    refusals = [operation.refusals.type for operation in operations]
     heeded = [header.type for operation in operations for header in operation.headers]
-    schemas = Schemas(asked=[Id, *asked, *heeded], told=[Problem, *told, *events])
+    schemas = Schemas(asked=[Id, *asked, *heeded], told=[*refusals, *told, *events], closed=[Sampling])
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         described = _Described(operation, schemas).document()
@@ -45,8 +47,8 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
             "schemas": dict(schemas.components),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
-        # Without --auth the server asks for none: the second alternative.
-        "security": [{"token": []}, {}],
+        # Without --auth a server asks for none: the second alternative.
+        "security": [{"token": []}] if required else [{"token": []}, {}],
     }
 
 
@@ -67,16 +69,19 @@ class _Described:
             "responses": self._responses(),
         }
         if operation.body is not None:
-            content = {JSON: {"schema": self._schemas.of(operation.body)}}
+            content: Schema = {"schema": self._schemas.of(operation.body)}
+            if operation.id in EXAMPLES:
+                content["example"] = EXAMPLES[operation.id]
             # Where no field must be there, no body need be.
             whole = self._schemas.whole(operation.body)
             needed = bool(whole.get("required")) or "properties" not in whole
-            described["requestBody"] = {"required": needed, "content": content}
+            described["requestBody"] = {"required": needed, "content": {JSON: content}}
         return described if operation.guarded else {**described, "security": []}
 
     def _path(self) -> Iterator[Schema]:
         for name in self._operation.parameters:
-            yield {"name": name, "in": "path", "required": True, "schema": self._schemas.of(Id)}
+            schema = {"type": "string", "minLength": 1} if self._operation.free else self._schemas.of(Id)
+            yield {"name": name, "in": "path", "required": True, "schema": schema}
 
     def _query(self) -> Iterator[Schema]:
         if self._operation.query is None:
@@ -98,7 +103,7 @@ class _Described:
         codes = dict.fromkeys((*operation.errors, *operation.usual_errors))
         by_status: dict[int, list[ErrorCode]] = {}
         for code in codes:
-            by_status.setdefault(STATUS[code], []).append(code)
+            by_status.setdefault(operation.refusals.statuses[code], []).append(code)
         if operation.body is not None:
             by_status.setdefault(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, []).append(ErrorCode.BAD_REQUEST)
         for status, of_status in sorted(by_status.items()):
@@ -111,16 +116,34 @@ class _Described:
         if held is not None and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
             content[operation.media_type] = {"schema": self._schemas.of(held)}
         if events:
-            data = {"anyOf": [self._schemas.of(kind) for kind in operation.streams]}
-            content[EVENTS] = {"schema": {"type": "string", "contentMediaType": EVENTS}, "x-event-data": data}
+            # Before OpenAPI 3.2 gives it a name of its own, the schema of a stream is that of each of its events.
+            refused = StreamEvent(operation.refusals.event, operation.refusals.type)
+            kinds = [*map(_named, operation.streams), refused]
+            content[EVENTS] = {"schema": {"anyOf": [self._event(kind) for kind in kinds]}}
         answer: Schema = {"description": HTTPStatus(status).phrase}
         if operation.tells:
             told = {"schema": {"type": "string"}}
             answer["headers"] = {header.name: {"description": header.description, **told} for header in operation.tells}
         return {**answer, "content": content} if content else answer
 
+    def _event(self, kind: StreamEvent) -> Schema:
+        """A server-sent event as its fields (WHATWG HTML, 9.2.6), all of which are text."""
+        name = {"event": {"const": kind.name}} if kind.name else {}
+        data: Schema = {"const": kind.text}
+        if not kind.text:
+            data = {"type": "string", "contentMediaType": JSON, "contentSchema": self._schemas.of(kind.data)}
+        fields = {**name, "data": data, "id": {"type": "string"}}
+        return {"type": "object", "properties": fields, "required": [*name, "data"]}
+
     def _problem(self, sentence: str) -> Schema:
-        return {"description": sentence, "content": {PROBLEM_JSON: {"schema": self._schemas.of(Problem)}}}
+        refusals = self._operation.refusals
+        schema = self._schemas.of(refusals.type)
+        return {"description": sentence, "content": {refusals.media_type: {"schema": schema}}}
+
+
+def _named(kind: Any) -> StreamEvent:
+    """An event of a stream; the wire's are named as their tags are."""
+    return kind if isinstance(kind, StreamEvent) else StreamEvent(kind.__struct_config__.tag or "", kind)
 
 
 def _without_null(schema: Schema) -> Schema:

@@ -21,10 +21,12 @@ class Schemas:
     """The schemas of some types: ``of`` each of them, and the ``components`` that those refer to.
 
     ``asked`` are what a client sends, ``told`` what it gets: there fields with a default are always present, unless the
-    struct leaves defaults out.
+    struct leaves defaults out. ``closed`` are structs whose unknown fields are refused, although not by msgspec.
     """
 
-    def __init__(self, *, asked: Iterable[Any], told: Iterable[Any]) -> None:
+    def __init__(
+        self, *, asked: Iterable[Any], told: Iterable[Any], closed: Iterable[type[msgspec.Struct]] = ()
+    ) -> None:
         told = list(told)
         self._types = list(dict.fromkeys([*asked, *told]))
         schemas, components = msgspec.json.schema_components(self._types, ref_template=REFERENCE)
@@ -32,6 +34,9 @@ class Schemas:
         for kind in _structs(told):
             if kind.__name__ not in asked_names:
                 components[kind.__name__]["required"] = _always_there(kind)
+        for kind in closed:
+            if kind.__name__ in components:
+                components[kind.__name__]["additionalProperties"] = False
         self._schemas: list[Schema] = [_portable(schema) for schema in schemas]
         self.components: Mapping[str, Schema] = {name: _portable(components[name]) for name in sorted(components)}
 
@@ -86,8 +91,8 @@ def _inside(found: inspect.Type) -> list[inspect.Type]:
 
 
 def _portable(value: Any) -> Any:
-    """As other languages read it: Python's anchors become those of ECMA 262, which JSON Schema names, and docstrings
-    lose their indentation."""
+    """As other languages read it: Python's anchors become those of ECMA 262, which JSON Schema names, docstrings lose
+    their indentation, and what makers of types need to know is said."""
     if isinstance(value, list):
         return [_portable(item) for item in value]
     if not isinstance(value, dict):
@@ -96,6 +101,12 @@ def _portable(value: Any) -> Any:
     portable = {
         name: _portable(item) for name, item in value.items() if not (name == "discriminator" and "anyOf" in value)
     }
+    if portable.get("default", ...) is None:
+        del portable["default"]  # what may be left out is no less there for being null
+    if isinstance(names := portable.get("enum"), list) and all(isinstance(name, str) for name in names):
+        portable["type"] = "string"
+    if portable.get("type") == "object" and not {"properties", "additionalProperties"} & portable.keys():
+        portable["additionalProperties"] = True
     if isinstance(pattern := portable.get("pattern"), str):
         portable["pattern"] = pattern.replace(r"\A", "^").replace(r"\Z", "$")
     if isinstance(description := portable.get("description"), str):

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
+from livethread.errors import CommandError
 from livethread.model import Sampling, Usage
 from livethread.tasks import ChatTurn, Choice
 from livethread_server.tasks.choices import Choices
@@ -63,7 +64,10 @@ class ModelBench:
         return await self._texts.infill(before, after)
 
     async def sampling(self, asked: Sampling, *, endless: bool = False) -> tuple[Sampling, Sampling]:
-        told, proved = await self._texts.sampling(asked)
+        try:
+            told, proved = await self._texts.sampling(asked)
+        except CommandError as error:
+            raise renamed(error) from None
         if endless:
             never = dict.fromkeys(self._texts.vocabulary.ends, NEVER)
             proved = msgspec.structs.replace(proved, logit_bias={**(proved.logit_bias or {}), **never})
@@ -132,6 +136,17 @@ async def numbered(items: AsyncIterator[T], begun: Callable[[], None]) -> AsyncI
     while item is not None:
         yield number, item
         item, number = await anext(items, None), number + 1
+
+
+def renamed(error: CommandError) -> CommandError:
+    """What is wrong with sampling, as said of an input that has its fields itself."""
+    field = str(error.details.get("field"))
+    name = field.removeprefix("sampling.")
+    if name == field:
+        return error
+    return CommandError(
+        error.code, error.message.replace(f"'{field}'", f"'{name}'"), **(error.details | {"field": name})
+    )
 
 
 FORCED = Sampling(temperature=0.0, logprobs=0, seed=0)

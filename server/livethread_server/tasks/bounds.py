@@ -10,7 +10,8 @@ from msgspec import Struct
 
 class TaskBounds(Struct, frozen=True):
     """A finished task stays for ``task_results`` seconds; at most ``tasks_kept`` finished ones stay, and as many as
-    make ``task_result_bytes``, the oldest go first. One principal has ``tasks_per_principal`` unfinished ones at most.
+    make ``task_result_bytes``; the oldest go first, of those principals who have more than an equal share. One
+    principal has ``tasks_per_principal`` unfinished ones at most.
     """
 
     task_results: float = 600.0

@@ -50,6 +50,9 @@ class Report(Protocol):
     def delta(self, choice: int, text: str, tokens: Sequence[int], logprobs: Sequence[TokenLogprob] = ()) -> None:
         """More text of a choice, for those who listen."""
 
+    def result_grew(self, size: int) -> None:
+        """The result will have so many bytes of JSON at least. `CommandError` ``too_large`` where that is too much."""
+
 
 class Bench(Protocol):
     """The model, as a kind may use it, on behalf of one task. What a client asked wrong is `CommandError`; a task that

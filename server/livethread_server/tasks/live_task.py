@@ -20,6 +20,7 @@ from livethread.replies import ErrorBody
 from livethread.tasks import Task, TaskProgress, TaskReason, TaskState
 from livethread_server.stamps import at, now
 from livethread_server.tasks.kind import TaskKind
+from livethread_server.tasks.measuring import result_too_large
 from livethread_server.tasks.said import Listener, Said, Speech
 
 
@@ -27,8 +28,8 @@ class LiveTask:
     """A task and what it has come to. It is its own `Report`: a kind says here how far it is.
 
     ``number`` counts tasks, ``digest`` is of what was asked. ``work`` carries it out. ``refused`` is why it was not
-    taken: then it never existed. ``result_bytes`` are those of its result as JSON, ``finished_at`` is by the monotonic
-    clock.
+    taken: then it never existed. ``result_bytes`` are those of its result as JSON, ``most_bytes`` as many as it may
+    have, ``finished_at`` is by the monotonic clock.
     """
 
     def __init__(self, task: Task, kind: TaskKind, number: int, digest: str, key: str | None) -> None:
@@ -40,6 +41,7 @@ class LiveTask:
         self.timer: asyncio.TimerHandle | None = None
         self.refused: CommandError | None = None
         self.result_bytes = 0
+        self.most_bytes: int | None = None
         self._task = task
         self._result: Struct | None = None
         self._position: Callable[[], int] = _nobody_ahead
@@ -140,6 +142,11 @@ class LiveTask:
     def delta(self, choice: int, text: str, tokens: Sequence[int], logprobs: Sequence[TokenLogprob] = ()) -> None:
         """More text of a choice."""
         self._speech.add(choice, text, tokens, logprobs)
+
+    def result_grew(self, size: int) -> None:
+        """Its result will have so many bytes at least. `CommandError` ``too_large`` where that is too much."""
+        if self.most_bytes is not None and size > self.most_bytes:
+            raise result_too_large(size, self.most_bytes)
 
     def waiting(self, position: Callable[[], int]) -> None:
         """The engine has it in its queue, at a position that can be asked for."""

@@ -14,6 +14,8 @@ from livethread.model import TokenLogprob
 
 TOKEN_BYTES = 36
 """About what Python needs for a token id in a list."""
+LOGPROB_BYTES, ALTERNATIVE_BYTES = 320, 280
+"""About what it needs for a token's logprob, with its text and bytes, and for each alternative to it."""
 
 
 class Said(Struct, frozen=True):
@@ -46,6 +48,8 @@ class Speech:
     def __init__(self) -> None:
         self._choices: dict[int, _Choice] = {}
         self._listeners: set[Listener] = set()
+        self.bytes = 0
+        """About how much memory it takes."""
 
     def add(self, choice: int, text: str, tokens: Sequence[int], logprobs: Sequence[TokenLogprob]) -> None:
         """More text of a choice."""
@@ -55,6 +59,8 @@ class Speech:
         said.pieces.append(text)
         said.tokens += tokens
         said.logprobs += logprobs
+        self.bytes += len(text) + TOKEN_BYTES * len(tokens)
+        self.bytes += sum(LOGPROB_BYTES + ALTERNATIVE_BYTES * len(one.top) for one in logprobs)
         self.wake()
 
     def wake(self) -> None:
@@ -67,14 +73,6 @@ class Speech:
         listener = Listener(self._choices, self._listeners.discard)
         self._listeners.add(listener)
         return listener
-
-    @property
-    def bytes(self) -> int:
-        """About how much memory it takes."""
-        return sum(
-            sum(map(len, said.pieces)) + TOKEN_BYTES * (len(said.tokens) + len(said.logprobs))
-            for said in self._choices.values()
-        )
 
 
 class Listener:

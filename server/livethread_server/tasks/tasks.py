@@ -9,9 +9,9 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from livethread.errors import CommandError, ErrorCode, bad_request
@@ -27,6 +27,7 @@ from livethread_server.tasks.kept import Kept
 from livethread_server.tasks.kind import Abilities, Bench
 from livethread_server.tasks.kind_list import Kinds
 from livethread_server.tasks.live_task import LiveTask
+from livethread_server.tasks.measuring import json_size
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Tasks:
         self.abilities = abilities
         self.on_ended: Ended = _ignore
         self._bench = bench
-        self._bounds = bounds
+        self.bounds = bounds
         self._model = model
         self._book = Book()
         self._unfinished: Counter[str] = Counter()
@@ -173,6 +174,7 @@ class Tasks:
         )
         digest = asking.digest if asking.task or asking.key else ""
         live = LiveTask(task, asking.kind, self._made, digest, asking.key)
+        live.most_bytes = self.bounds.task_result_bytes
         self._book.add(live)
         self._unfinished[live.owner] += 1
         self._idle.clear()
@@ -188,23 +190,28 @@ class Tasks:
         refusal = asking.kind.refusal(self.abilities())
         if refusal is not None:
             raise CommandError(ErrorCode.UNSUPPORTED, refusal, kind=asking.kind.name, model=self._model)
-        if self._unfinished[asking.principal.id] >= self._bounds.tasks_per_principal:
-            raise _too_many(self._bounds.tasks_per_principal)
+        if self._unfinished[asking.principal.id] >= self.bounds.tasks_per_principal:
+            raise _too_many(self.bounds.tasks_per_principal)
 
     def _start(self, live: LiveTask, asking: Asking) -> None:
         loop = asyncio.get_running_loop()
         live.work = work = loop.create_task(self._carry_out(live, asking.given))
         self._works.add(work)
-        work.add_done_callback(self._works.discard)
+        work.add_done_callback(partial(self._worked, live))
         loop.call_later(SETTLE_SECONDS, live.take)
         if asking.timeout_ms is not None:
             live.timer = loop.call_later(asking.timeout_ms / 1000, self.end, live, "timeout")
+
+    def _worked(self, live: LiveTask, work: asyncio.Task[None]) -> None:
+        """Nothing is done for it any more. A cancelled asyncio task holds all that its frames held, so it must go."""
+        live.work = None
+        self._works.discard(work)
 
     async def _carry_out(self, live: LiveTask, asked: Struct) -> None:
         with bound(task=live.id):
             try:
                 result = await live.kind.run(asked, self._bench(live))
-                self._succeed(live, result)
+                await self._succeed(live, result)
             except CommandError as error:
                 self._fail(live, error)
             except asyncio.CancelledError:
@@ -214,14 +221,12 @@ class Tasks:
                 log.exception("a task of kind %s failed", live.kind.name)
                 self._fail(live, _our_fault())
 
-    def _succeed(self, live: LiveTask, result: Struct) -> None:
-        if live.over:
-            return
-        size = len(msgspec.json.encode(result))
-        if size > self._bounds.task_result_bytes:
-            raise _too_large(size, self._bounds.task_result_bytes)
-        live.result_bytes = size
-        self._finish(live, "done", result=result)
+    async def _succeed(self, live: LiveTask, result: Struct) -> None:
+        size = await json_size(result)
+        live.result_grew(size)
+        if not live.over:
+            live.result_bytes = size
+            self._finish(live, "done", result=result)
 
     def _fail(self, live: LiveTask, error: CommandError) -> None:
         if live.over:
@@ -242,7 +247,7 @@ class Tasks:
         reason: TaskReason | None = None,
         error: ErrorBody | None = None,
     ) -> None:
-        live.end(state, result=result, reason=reason, error=error, keep=self._bounds.task_results)
+        live.end(state, result=result, reason=reason, error=error, keep=self.bounds.task_results)
         self._settle(live)
         self._kept.add(live)
         self.on_ended(live.shown(result=False))
@@ -268,15 +273,6 @@ def _too_many(most: int) -> CommandError:
         ErrorCode.RATE_LIMITED,
         f"You have {most} unfinished tasks, as many as may be. Wait for one, or cancel one.",
         limit=most,
-    )
-
-
-def _too_large(size: int, most: int) -> CommandError:
-    return CommandError(
-        ErrorCode.TOO_LARGE,
-        f"The result has {size} bytes, more than the {most} that all results may have. Ask for less at once.",
-        limit_bytes=most,
-        bytes=size,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from livethread.errors import CommandError, ErrorCode, bad_request
 from livethread.model import Sampling
@@ -138,8 +138,16 @@ class Texts:
         return (*first, *self.vocabulary.tokenize(text, special=special, after=first[0] if first else None))
 
     async def _beside(self, work: Callable[[], T]) -> T:
-        async with self._slots:
-            return await asyncio.to_thread(work)
+        await self._slots.acquire()
+        # Whoever asked may go away; an OS thread goes on even so, and has its slot until it is done.
+        working = asyncio.create_task(asyncio.to_thread(work))
+        working.add_done_callback(self._worked)
+        return await asyncio.shield(working)
+
+    def _worked(self, working: asyncio.Task[Any]) -> None:
+        self._slots.release()
+        if not working.cancelled():
+            working.exception()  # or asyncio complains where nobody waits for it any more
 
 
 def _pair(vocabulary: Vocabulary, query: str, document: str) -> list[int]:

@@ -89,7 +89,7 @@ class Decoder:
         try:
             token = run.sampler.draw(logits, known)
         except NoToken as error:
-            run.end("error", str(error))
+            run.end("error", str(error), error.code)
             return
         if known is None and self._model.is_end(token):
             run.took_end(time.monotonic())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Protocol
 
+from livethread.errors import ErrorCode
 from livethread.model import Reason
 from livethread_server.engine.wire import Delta, Finished, Logprob, Output, Progress, Started, Submit
 from livethread_server.worker.text import Piece, Text
@@ -57,6 +58,7 @@ class Run:
         self._told = _Told(len(submit.generated), submit.said)
         self._logprobs: deque[Logprob] = deque()
         self._error: str | None = None
+        self._code: ErrorCode | None = None
         self._started: Started | None = Started(
             len(submit.tokens), reused, arrived_at, at, live=reused - ram - disk, ram=ram, disk=disk
         )
@@ -102,11 +104,11 @@ class Run:
         self._count(at)
         self.end("stop")
 
-    def end(self, reason: Reason, error: str | None = None) -> None:
+    def end(self, reason: Reason, error: str | None = None, code: ErrorCode | None = None) -> None:
         """Nothing more will be drawn. The first reason given holds; a cancelled run says nothing more."""
         if self.reason is not None:
             return
-        self.reason, self._error = reason, error
+        self.reason, self._error, self._code = reason, error, code
         if reason not in ("cancelled", "stop_string"):
             self._say(self.text.flush())
         self.sampler.close()
@@ -115,7 +117,7 @@ class Run:
         """What it has to say since the last call, if anything."""
         finished = None
         if self.reason is not None:
-            finished = Finished(self.reason, self.completion, self.first_at, at, self._error)
+            finished = Finished(self.reason, self.completion, self.first_at, at, self._error, self._code)
         said = Output(self.submit.run, self._started, self._progress, self._delta, finished)
         self._started = self._progress = self._delta = None
         return said if said != Output(self.submit.run) else None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from livethread.errors import LivethreadError
+from livethread.errors import ErrorCode, LivethreadError
 from livethread.model import Sampling
 from livethread_server.worker.llama import Candidates, Chain, Logits, Model
 
@@ -27,7 +27,13 @@ class Unusable(LivethreadError):  # noqa: N818 - the name says what happened
 
 
 class NoToken(LivethreadError):  # noqa: N818
-    """There is no token to take: the logits are not finite, or the grammar refuses all tokens."""
+    """There is no token to take: the logits are not finite, or the grammar refuses all tokens. ``code`` says what kind
+    of error that is, where it is not the engine's.
+    """
+
+    def __init__(self, sentence: str, code: ErrorCode | None = None) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 class Sampler:
@@ -82,7 +88,8 @@ class Sampler:
         self._candidates.apply(self._chain)
         chosen = self._candidates.chosen
         if chosen is None or not math.isfinite(chosen[1]):
-            raise NoToken("No token is left to choose from. Loosen the grammar or the sampling.")
+            sentence = "No token is left to choose from. Loosen the grammar or the sampling."
+            raise NoToken(sentence, ErrorCode.BAD_REQUEST)
         return chosen[0]
 
     def _allows(self, grammar: Chain, token: int) -> bool:

@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from livethread.errors import CommandError, ErrorCode
 from livethread_server.engine.grammar import REMEMBERED, GrammarCheck
+from livethread_server.engine.grammar_wire import AT_ONCE
 
 DOUBLING = "\n".join(f'r{level} ::= r{level + 1} | r{level + 1} "a"' for level in range(30)) + '\nr30 ::= "a"'
 LATE = "\n".join(f'r{level} ::= r{level + 1} | r{level + 1} "a"' for level in range(14)) + '\nr14 ::= "b"'
@@ -209,6 +210,22 @@ async def test_exactly_one_of_the_two_is_taken(check: GrammarCheck) -> None:
 async def test_many_checks_at_once_are_all_answered(check: GrammarCheck) -> None:
     grammars = [f'root ::= "{number}"' for number in range(20)]
     assert await asyncio.gather(*(_grammar(check, grammar) for grammar in grammars)) == grammars
+
+
+async def test_who_goes_away_leaves_its_trial_its_slot(check: GrammarCheck) -> None:
+    await check.start()
+    assert check._peer is not None
+    asked = 0
+    for number in range(5 * AT_ONCE):
+        asking = asyncio.create_task(_grammar(check, f'root ::= "gone {number}"'))
+        for _ in range(3):
+            await asyncio.sleep(0)  # let it ask, where it may
+        asking.cancel()
+        await asyncio.wait([asking])
+        asked = max(asked, len(check._peer._waiting))
+    assert 0 < asked <= AT_ONCE
+    assert await _grammar(check, 'root ::= "there"') == 'root ::= "there"'
+    assert await _grammar(check, 'root ::= "gone 0"') == 'root ::= "gone 0"'
 
 
 async def test_a_verdict_is_remembered(mortal: GrammarCheck) -> None:

@@ -11,7 +11,9 @@ from livethread_server.http.conditions import (
     idempotency_key,
     is_known,
     prefers_async,
+    whole_etag,
 )
+from tests.fakes import a_thread
 
 
 def request(*headers: tuple[str, str]) -> Request:
@@ -19,14 +21,14 @@ def request(*headers: tuple[str, str]) -> Request:
 
 
 @pytest.mark.parametrize(
-    ("given", "version"), [('"v0"', 0), ('"v12"', 12), (' "v12.34" ', 12), ("*", None), (None, None)]
+    ("given", "version"), [('"v0"', 0), ('"v12"', 12), (' "v12.34.e_1" ', 12), ("*", None), (None, None)]
 )
 def test_a_version_is_read_from_an_etag(given: str | None, version: int | None) -> None:
     assert expected_version(request() if given is None else request(("if-match", given))) == version
 
 
 @pytest.mark.parametrize(
-    "given", ["v1", '"1"', '"v-1"', '"v01"', 'W/"v1"', '"v1", "v2"', '"v1".', '"v' + "9" * 40 + '"']
+    "given", ["", "v1", '"1"', '"v-1"', '"v01"', 'W/"v1"', '"v1", "v2"', '"v1".', '"v' + "9" * 40 + '"']
 )
 def test_what_is_no_etag_of_ours_is_refused(given: str) -> None:
     with pytest.raises(CommandError, match="If-Match must be one ETag") as caught:
@@ -34,18 +36,25 @@ def test_what_is_no_etag_of_ours_is_refused(given: str) -> None:
     assert caught.value.details == {"field": "If-Match"}
 
 
+@pytest.mark.parametrize("given", ['"v1.2"', '"v1.2.e 1"', '"v1.e_1"'])
+def test_a_whole_etag_has_all_its_parts(given: str) -> None:
+    with pytest.raises(CommandError, match="If-Match must be one ETag"):
+        expected_version(request(("if-match", given)))
+
+
 def test_two_headers_are_a_list() -> None:
     with pytest.raises(CommandError, match="one ETag"):
         expected_version(request(("if-match", '"v1"'), ("if-match", '"v2"')))
-    assert is_known(request(("if-none-match", '"v1"'), ("if-none-match", 'W/"v2.3"')), etag(2, 3))
+    assert is_known(request(("if-none-match", '"v1"'), ("if-none-match", 'W/"v2"')), etag(2))
 
 
 def test_an_etag_is_known_only_whole() -> None:
-    assert etag(2, 3) == '"v2.3"'
-    assert etag(2) == '"v2"'
-    assert not is_known(request(("if-none-match", '"v2"')), etag(2, 3))
-    assert not is_known(request(), etag(2, 3))
-    assert is_known(request(("if-none-match", "*")), etag(2, 3))
+    whole = whole_etag(a_thread(version=2, seq=3, epoch="e_1"))
+    assert (whole, etag(2)) == ('"v2.3.e_1"', '"v2"')
+    assert is_known(request(("if-none-match", whole)), whole)
+    assert not is_known(request(("if-none-match", '"v2"')), whole)
+    assert not is_known(request(), whole)
+    assert is_known(request(("if-none-match", "*")), whole)
 
 
 def test_a_key_is_one_and_not_endless() -> None:

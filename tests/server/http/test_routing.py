@@ -100,6 +100,9 @@ async def test_a_query_that_does_not_fit_is_refused(house: House, query: str, se
         (b"{", "application/json", 400, "The body is not JSON: Input data was truncated."),
         (b"\xff", "application/json", 400, None),
         (b"[" * 5000, "application/json", 400, None),
+        (b'{"x": ' + b"[" * 990 + b"]" * 990 + b"}", "application/json", 400, None),
+        (b'{"x": 1.5}', "application/json", 400, "Field 'x' of the body must be an integer, not 1.5."),
+        (b'{"x": 1e300}', "application/json", 400, None),
         (b'{"x": NaN}', "application/json", 400, None),
         (b'{"x": 1, "text": "\\ud800"}', "application/json", 400, None),
         (b'{"x": 1}', "", 415, "The body must be JSON. Send it with 'Content-Type: application/json'."),
@@ -114,6 +117,12 @@ async def test_a_body_that_does_not_fit_is_refused(
         answer = await client.post("/v1/x/a/b", content=content, headers={"content-type": kind} if kind else {})
         assert problem(answer) == (status, "too_large" if status == 413 else "bad_request")
         assert sentence in (None, answer.json()["detail"])
+
+
+async def test_a_number_without_a_fraction_is_an_integer_as_json_schema_has_it(house: House) -> None:
+    async with asking(house, *OPERATIONS) as client:
+        answer = await client.post("/v1/x/a/b", content=b'{"x": 9.0}', headers={"content-type": "application/json"})
+        assert answer.json()["body"] == {"x": 9, "text": ""}
 
 
 async def test_a_body_that_never_says_its_length_is_bounded_too(house: House) -> None:
@@ -158,6 +167,19 @@ async def test_a_condition_that_would_not_be_heeded_is_refused(house: House) -> 
         assert problem(await client.post("/v1/x/a/b", json={"x": 1}, headers=headers)) == (400, "bad_request")
         assert problem(await client.delete("/v1/threads/t", headers=headers)) == (400, "bad_request")
         assert (await client.get("/v1/x/a/b", headers=headers)).status_code == 200
+
+
+async def test_a_key_that_would_not_be_heeded_is_refused_where_twice_is_not_once(house: House) -> None:
+    async with asking(house, *OPERATIONS) as client:
+        await client.post("/v1/threads", json={"thread": "t"})
+        headers = {"idempotency-key": "k"}
+        for path, way in (("/v1/threads", "'thread'"), ("/v1/threads/t/fork", "'new_thread'"), ("/v1/x/a/b", "out.")):
+            answer = await client.post(path, json={"x": 1} if "x" in path else {}, headers=headers)
+            assert problem(answer) == (400, "bad_request")
+            assert answer.json()["details"] == {"field": "Idempotency-Key"}
+            assert way in answer.json()["detail"]
+        assert [one["id"] for one in (await client.get("/v1/threads", headers=headers)).json()["threads"]] == ["t"]
+        assert (await client.delete("/v1/threads/t", headers=headers)).status_code == 204
 
 
 async def test_our_own_failures_are_logged_and_not_shown(house: House, caplog: pytest.LogCaptureFixture) -> None:

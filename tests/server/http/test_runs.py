@@ -51,7 +51,7 @@ async def test_a_run_is_waited_for_and_answered_with_its_whole_message(house: Ho
     assert done["timings"]["queue_ms"] >= 0
     assert len(done["messages"]) == 1
     assert answer.headers["location"] == "/v1/runs/r"
-    assert answer.headers["etag"] == f'"v{done["version"]}.{done["seq"]}"'
+    assert answer.headers["etag"] == f'"v{done["version"]}"'
     assert answer.headers["livethread-instance"] == "i_1"
     assert house.hub.subscriptions == 0
 
@@ -85,16 +85,69 @@ async def test_the_same_key_answers_the_same_run_while_it_goes_on_and_after_it(h
     assert problem(other) == (400, "bad_request")
 
 
-async def test_a_run_whose_message_is_gone_still_says_how_it_ended(house: House) -> None:
+async def test_a_run_that_is_asked_for_again_is_answered_as_before(house: House) -> None:
+    await with_thread(house)
+    body, key = {**HELLO, "run": "r"}, {"idempotency-key": "k"}
+    async with asking(house) as client:
+        asked = asyncio.create_task(client.post(RUNS, json=body, headers=key))
+        await house.engine.taken("r")
+        house.engine.start("r")
+        house.engine.finish("r", "error", "The engine is out of memory. Give it more.")
+        first = await asked
+        await client.delete(f"/v1/threads/t/messages/{first.json()['message']['id']}")
+        again = await client.post(RUNS, json=body, headers=key)
+        assert (again.json(), again.headers["etag"]) == (first.json(), first.headers["etag"])
+        assert "out of memory" in again.json()["error"]["message"]
+        assert (await client.get("/v1/runs/r")).json()["message"] is None
+
+
+async def test_a_run_that_never_started_is_answered_as_before_too(house: House) -> None:
+    await with_thread(house)
+    async with asking(house) as client:
+        asked = asyncio.create_task(client.post(RUNS, json={**HELLO, "run": "r"}))
+        await house.engine.taken("r")
+        await client.delete("/v1/runs/r")
+        first = (await asked).json()
+        assert (await client.post(RUNS, json={**HELLO, "run": "r"})).json() == first
+
+
+async def test_of_a_run_whose_end_is_not_kept_as_much_is_said_as_the_thread_knows(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("livethread_server.store.memory.EVENTS_KEPT", 1)
     await with_thread(house)
     async with asking(house) as client:
         asked = asyncio.create_task(client.post(RUNS, json={**HELLO, "run": "r"}))
         await speak(house, "r", "Gone.")
-        message = (await asked).json()["message"]["id"]
-        assert (await client.delete(f"/v1/threads/t/messages/{message}")).status_code == 204
+        message = (await asked).json()["message"]
+        await client.post("/v1/threads/t/messages", json={"role": "user", "content": "More."})
+        again = (await client.post(RUNS, json={**HELLO, "run": "r"})).json()
+        assert (again["message"], again["usage"], again["reason"]) == (message, message["usage"], "stop")
+        await client.delete(f"/v1/threads/t/messages/{message['id']}")
         again = (await client.post(RUNS, json={**HELLO, "run": "r"})).json()
         assert (again["message"], again["usage"], again["reason"]) == (None, None, "stop")
-        assert (await client.get("/v1/runs/r")).json()["message"] is None
+
+
+async def test_a_key_that_outlives_its_run_still_answers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livethread_server.store.memory.RUNS_KEPT", 1)
+    await with_thread(house)
+    key = {"idempotency-key": "k"}
+    async with asking(house) as client:
+        for headers in (key, {}):
+            asked = asyncio.create_task(client.post(RUNS, json=HELLO, headers=headers))
+            while not house.engine.unfinished:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            await speak(house, house.engine.unfinished[0], "Once.")
+            await asked
+        run, other = house.engine.submitted
+        assert problem(await client.get(f"/v1/runs/{run}")) == (404, "not_found")
+        again = (await client.post(RUNS, json=HELLO, headers=key)).json()
+        assert (again["run"], again["message"]["content"], again["reason"]) == (run, "Once.", "stop")
+        await client.delete(f"/v1/threads/t/messages/{again['message']['id']}")
+        for way in ({}, {"stream": True}):
+            late = await client.post(RUNS, json={**HELLO, **way}, headers=key)
+            assert (late.status_code, late.json()["run"]) == (202, run)
+    assert list(house.engine.submitted) == [run, other]
 
 
 async def test_who_prefers_not_to_wait_finds_the_run_where_he_is_told(house: House) -> None:
@@ -158,6 +211,21 @@ async def test_refusals_are_the_wires(house: House) -> None:
         assert problem(await client.post(RUNS, json=HELLO)) == (409, "busy")
 
 
+async def test_ops_and_messages_are_together_as_many_as_a_command_may_have_ops(house: House) -> None:
+    await with_thread(house)
+    draft = {"role": "user", "content": "x"}
+    op = {"op": "truncate", "after": None}
+    async with asking(house) as client:
+        many = await client.post(RUNS, json={"messages": [draft] * 1025})
+        both = await client.post(RUNS, json={"messages": [draft], "ops": [op] * 1024})
+        most = {"messages": [draft], "ops": [op] * 1023}
+        taken = await client.post(RUNS, json=most, headers={"prefer": "respond-async"})
+    assert problem(many) == problem(both) == (400, "bad_request")
+    assert both.json()["details"] == {"field": "messages"}
+    assert "1025 ops and messages" in both.json()["detail"]
+    assert (taken.status_code, len(taken.json()["messages"])) == (202, 1)
+
+
 @pytest.mark.parametrize(
     "way", [{"json": {**HELLO, "run": "r", "stream": True}}, {"headers": {"accept": "text/event-stream"}}]
 )
@@ -173,9 +241,34 @@ async def test_a_run_streams_its_own_events_up_to_its_end(doors: OpenHouse, way:
     assert [one.name for one in told] == ["run.started", "run.delta", "run.finished"]
     assert told[1].data["text"] == "Good day."
     assert told[-1].data["message"]["content"] == "Good day."
-    epoch = accepted.position.partition(":")[0]
-    assert told[1].position == f"{epoch}:{told[0].data['seq']}:r:2"
-    assert told[-1].position == f"{epoch}:{told[-1].data['seq']}"
+    assert [one.position for one in told] == ["", "", ""]
+
+
+async def test_who_goes_on_from_a_runs_stream_at_the_threads_events_is_told_all_that_it_left_out(
+    doors: OpenHouse,
+) -> None:
+    house = doors.house
+    await with_thread(house)
+    alice = house.guest("default")
+    await alice.ask(wire.Generate, run="other", ops=[{"op": "append", "message": HELLO["messages"][0]}])
+    house.engine.start("other")
+    house.engine.say("other", "Before ", (1,))
+    await alice.ask(wire.Subscribe)
+    body = {**HELLO, "run": "r", "if_busy": "enqueue", "stream": True}
+    async with streaming(f"{doors.url}{RUNS}", "POST", json=body) as stream:
+        accepted = await stream.next("accepted")
+        assert accepted.position.count(":") == 1, "no text of the other run is claimed"
+        house.engine.say("other", "it.", (2,))
+        house.engine.finish("other")
+        await speak(house, "r", "Good day.")
+        last = (await stream.rest())[-1]
+    headers = {"last-event-id": accepted.position}
+    async with streaming(f"{doors.url}/v1/threads/t/events", headers=headers) as stream:
+        events = (await stream.next("resumed")).data["events"]
+    seqs = [event["seq"] for event in events]
+    assert seqs == list(range(int(accepted.position.partition(":")[2]) + 1, last.data["seq"] + 1))
+    assert {"thread.mutated", "run.started", "run.finished"} <= {event["type"] for event in events}
+    assert {"other", "r"} <= {event.get("run") for event in events}
 
 
 async def test_a_stream_that_begins_late_begins_with_the_text_so_far(doors: OpenHouse) -> None:

@@ -67,6 +67,28 @@ async def test_what_goes_wrong_is_the_last_event(error: Exception, code: bytes) 
     assert client.ended
 
 
+async def test_who_is_shut_out_is_told_so_once_and_the_parts_are_closed() -> None:
+    closed = asyncio.Event()
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        try:
+            yield event("1")
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    async def shut_out() -> CommandError:
+        while b"1" not in client.heard:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        return CommandError(ErrorCode.UNAUTHORIZED, "The token has expired.")
+
+    client = Client()
+    await listen(EventStream(parts(), Unbounded(), shut_out=shut_out), client)
+    assert closed.is_set()
+    assert client.heard.count(b"event: error") == client.heard.count(b'"code":"unauthorized"') == 1
+    assert client.ended
+
+
 async def test_parts_are_closed_when_the_client_goes() -> None:
     closed = asyncio.Event()
 

@@ -14,7 +14,7 @@ import pytest
 from tests.answering import answering
 from tests.house import House
 from tests.socketry import OpenHouse, opened
-from tests.tokens import given_out
+from tests.tokens import given_out, taken_back
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi."}]}
 
@@ -141,6 +141,17 @@ async def test_refusals_are_problems(web: httpx.AsyncClient, kind: str, body: An
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+async def test_a_kind_that_is_mistyped_is_refused_with_those_that_there_are(web: httpx.AsyncClient) -> None:
+    key = {"idempotency-key": "k"}
+    answer = await web.post("/v1/tasks/chat-completions?stream=true", json=CHAT, headers=key)
+    assert answer.status_code == 405
+    assert answer.json()["detail"].startswith("There is no kind of task 'chat-completions'. Choose one of: chat-")
+    assert answer.json()["details"] == {"field": "kind"}
+    assert "POST" not in answer.headers["allow"]
+    paths = (await web.get("/v1/tasks/chat-completions")).status_code, (await web.get("/v1/tasks/kinds")).status_code
+    assert paths == (404, 200)
+
+
 async def test_a_task_that_fails_is_a_problem_for_who_waits(house: House, web: httpx.AsyncClient) -> None:
     asking = asyncio.create_task(web.post("/v1/tasks/chat-completion", json=CHAT, params={"task": "t"}))
     while not house.engine.unfinished:  # noqa: ASYNC110
@@ -175,3 +186,27 @@ async def test_two_principals_see_nothing_of_each_other(guarded: House, tmp_path
         assert (await web.delete("/v1/tasks/t", headers=bearers["bob"])).status_code == 404
         assert (await web.get("/v1/tasks", headers=bearers["bob"])).json() == {"tasks": [], "cursor": None}
         assert (await web.get("/v1/tasks/t", headers=bearers["alice"])).status_code == 200
+
+
+@pytest.mark.parametrize("how", [{}, {"params": {"stream": "true"}}])
+@pytest.mark.parametrize("path", ["/v1/tasks/chat-completion", "/openai/v1/chat/completions"])
+async def test_who_may_stay_no_longer_waits_no_longer(
+    guarded: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, how: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("livethread_server.auth.gate.LOOK_SECONDS", 0.05)
+    headers = {"authorization": f"Bearer {given_out(tmp_path / 'tokens.json', 'alice')}"}
+    if how and path.startswith("/openai"):
+        how = {"json": CHAT | {"stream": True}}
+    async with opened(guarded) as doors, httpx.AsyncClient(base_url=doors.url, timeout=20, headers=headers) as web:
+        asking = asyncio.create_task(web.post(path, **({"json": CHAT} | how)))
+        while not guarded.engine.unfinished:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        run = guarded.engine.unfinished[0]
+        guarded.engine.start(run)
+        guarded.engine.say(run, "Good ", (1,))
+        await asyncio.sleep(0)
+        taken_back(tmp_path / "tokens.json", "alice")
+        answer = await asking
+    assert guarded.engine.unfinished == []
+    assert "expired or was revoked" in answer.text
+    assert answer.status_code == 401 or how

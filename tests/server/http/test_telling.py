@@ -16,7 +16,7 @@ from livethread.messages import (
     ThreadResidency,
 )
 from livethread.model import Principal
-from livethread_server.http.telling import Telling, since_of, told
+from livethread_server.http.telling import Telling, position_of, since_of, told
 from livethread_server.outbox import Outbox
 
 OK = SubscribeOk(epoch="e", seq=3, version=1, recovered=False)
@@ -33,6 +33,7 @@ async def parts(telling: Telling, *events: Event) -> list[list[str]]:
 async def test_positions_say_how_far_the_stream_and_the_text_have_come() -> None:
     telling = Telling(msgspec.structs.replace(OK, run=RunSnapshot("r", "m", 0, 2, "Good")))
     assert telling.position == "e:3:r:2"
+    assert position_of(OK) == "e:3"
     (delta,) = await parts(telling, RunDelta(thread="t", run="r", start=2, to=5, text=" day\n"))
     assert delta[:2] == ["event: run.delta", "id: e:3:r:5"]
     assert delta[2] == 'data: {"type":"run.delta","thread":"t","run":"r","from":2,"to":5,"text":" day\\n"}'

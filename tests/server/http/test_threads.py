@@ -18,7 +18,7 @@ async def test_a_thread_is_made_read_changed_and_deleted(house: House) -> None:
     async with asking(house) as client:
         made = await client.post("/v1/threads", json={"thread": "t", "title": "One", "metadata": {"a": 1}})
         assert (made.status_code, made.headers["location"]) == (201, "/v1/threads/t")
-        assert made.headers["etag"] == '"v0.0"'
+        assert made.headers["etag"] == f'"v0.0.{made.json()["thread"]["epoch"]}"'
         assert made.json()["thread"]["title"] == "One"
         changed = await client.patch("/v1/threads/t", json={"title": None, "pinned": True})
         assert (changed.json(), changed.headers["etag"]) == ({"version": 1}, '"v1"')
@@ -55,7 +55,7 @@ async def test_threads_are_listed_a_page_at_a_time(house: House) -> None:
         assert problem(await client.get("/v1/threads?cursor=x")) == (400, "bad_request")
 
 
-@pytest.mark.parametrize("tag", ['"v0"', '"v0.0"', '"v0.77"', "*"])
+@pytest.mark.parametrize("tag", ['"v0"', '"v0.0.e"', '"v0.77.e_1"', "*"])
 async def test_a_change_may_insist_on_a_version(house: House, tag: str) -> None:
     async with asking(house) as client:
         await client.post("/v1/threads", json={"thread": "t"})
@@ -63,6 +63,15 @@ async def test_a_change_may_insist_on_a_version(house: House, tag: str) -> None:
         stale = await client.patch("/v1/threads/t", json={"title": "y"}, headers={"if-match": '"v0"'})
         assert problem(stale) == (412, "version_conflict")
         assert stale.json()["details"]["version"] == 1
+
+
+async def test_a_thread_that_is_made_anew_is_another(house: House) -> None:
+    async with asking(house) as client:
+        first = (await client.post("/v1/threads", json={"thread": "t", "title": "One"})).headers["etag"]
+        await client.delete("/v1/threads/t")
+        await client.post("/v1/threads", json={"thread": "t", "title": "Two"})
+        shown = await client.get("/v1/threads/t", headers={"if-none-match": first})
+        assert (shown.status_code, shown.json()["thread"]["title"]) == (200, "Two")
 
 
 async def test_who_has_a_thread_as_it_is_gets_304_until_anything_about_it_changes(house: House) -> None:

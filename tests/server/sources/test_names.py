@@ -19,7 +19,7 @@ from livethread_server.sources.pypi import Packed, PypiFile
         (
             "pypi:llm-tiny==1.0/llm_tiny/Tiny.gguf",
             PypiFile("Tiny.gguf", (Packed("llm-tiny", "llm_tiny/Tiny.gguf", "1.0"),)),
-            "pypi/llm-tiny==1.0/Tiny.gguf",
+            "pypi/llm-tiny==1.0/llm_tiny/Tiny.gguf",
         ),
         ("hf:maker/Tiny-GGUF/tiny.gguf", HubFile("maker/Tiny-GGUF", "tiny.gguf"), "hf/maker--Tiny-GGUF/tiny.gguf"),
         (

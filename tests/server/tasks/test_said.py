@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from livethread.model import TokenLogprob
+import tracemalloc
+
+import pytest
+
+from livethread.model import Alternative, TokenLogprob
 from livethread_server.tasks.said import TOKEN_BYTES, Said, Speech
 
 
@@ -45,3 +49,25 @@ def test_who_has_left_is_not_woken() -> None:
     speech.add(0, "a", (1,), ())
     assert not listener.something.is_set()
     assert speech.bytes == 1 + TOKEN_BYTES
+
+
+@pytest.mark.parametrize("alternatives", [0, 5, 20])
+def test_it_knows_about_how_much_memory_logprobs_take(alternatives: int) -> None:
+    count = 200
+    tracemalloc.start()
+    try:
+        logprobs = [_logprob(number, alternatives) for number in range(count)]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    speech = Speech()
+    speech.add(0, "", (), logprobs)
+    assert 0.8 < speech.bytes / taken < 1.6
+
+
+def _logprob(number: int, alternatives: int) -> TokenLogprob:
+    top = tuple(
+        Alternative(1000 + other, f"word {number} {other}", tuple(b" other"), -1.0 - number * other)
+        for other in range(alternatives)
+    )
+    return TokenLogprob(1000 + number, f"word {number}", tuple(b" token"), -1.0 - number, top)

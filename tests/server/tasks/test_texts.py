@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from livethread.errors import CommandError, ErrorCode
+from livethread_server.tasks.texts import AT_ONCE
 from livethread_server.vocabulary import Vocabulary
 from tests.house import House
 
@@ -53,6 +56,36 @@ def test_prompts_that_cannot_be(house: House, tokens: tuple[int, ...], more: int
 def test_prompts_that_just_fit(house: House) -> None:
     house.shop.texts.check_prompt((1,) * 2047)
     house.shop.texts.check_prompt((1,) * 2000, 48)
+
+
+async def test_an_os_thread_has_its_slot_though_nobody_waits_for_it_any_more(
+    house: House, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = threading.Semaphore(0), threading.Event()
+
+    def slow(text: str, **_: object) -> list[int]:
+        begun.release()
+        assert go.wait(10)
+        raise ValueError(text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vocabulary, "tokenize", slow)
+        asked = [asyncio.create_task(_tokens(house, "a")) for _ in range(3 * AT_ONCE)]
+        for _ in range(AT_ONCE):
+            assert await asyncio.to_thread(begun.acquire, timeout=10)
+        for one in asked[: 2 * AT_ONCE]:
+            one.cancel()
+        await asyncio.wait(asked[: 2 * AT_ONCE])
+        await asyncio.sleep(0.01)
+        assert not begun.acquire(blocking=False)
+        go.set()
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(end) for end in ends[2 * AT_ONCE :]] == [ValueError] * AT_ONCE
+    assert await _tokens(house, "Hi.") == tuple(vocabulary.tokenize("Hi.", special=False))
+
+
+async def _tokens(house: House, text: str) -> tuple[int, ...]:
+    return await house.shop.texts.tokens(text, special=False, beginning=False)
 
 
 async def test_pieces_of_control_tokens_are_shown(house: House, vocabulary: Vocabulary) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from livethread.errors import ErrorCode
 from livethread.model import Sampling
 from livethread_server.engine.wire import Delta, Submit
 from livethread_server.worker.decoder import Decoder
@@ -141,12 +142,16 @@ def test_drawn_tokens_are_told_with_their_logprobs_where_they_were_asked_for() -
 
 
 def test_an_end_token_a_full_context_and_no_token_end_the_run() -> None:
-    script = Script(END, 7, NoToken("Nothing is left."))
+    script = Script(END, 7, NoToken("Nothing is left.", ErrorCode.BAD_REQUEST))
     decoder, slots = decoding(script)
     ended, full, stuck = running(slots, script), running(slots, script, 1, tokens=7), running(slots, script, 2)
     for slot in (ended, full, stuck):
         decoder.ingest(slot, slot.tokens, last=True)
     assert [run_of(slot).reason for slot in (ended, full, stuck)] == ["stop", "context", "error"]
+    said = run_of(stuck).output(0.0)
+    assert said is not None
+    assert said.finished is not None
+    assert said.finished.code is ErrorCode.BAD_REQUEST
     assert script.closed == 3
 
 

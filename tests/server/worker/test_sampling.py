@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from livethread.errors import ErrorCode
 from livethread.model import Sampling
 from livethread_server.worker.llama import Candidates, Logits, Model, quiet
 from livethread_server.worker.sampling import NoToken, Sampler, Unusable
@@ -236,8 +237,9 @@ def test_a_grammar_that_nothing_fits_is_an_error_and_no_crash(
     model: Model, candidates: Candidates, logits: Logits
 ) -> None:
     sampler = Sampler(model, candidates, Sampling(temperature=0, grammar='root ::= "\\x00"'), (), 256)
-    with pytest.raises(NoToken):
+    with pytest.raises(NoToken) as refused:
         sampler.draw(logits)
+    assert refused.value.code is ErrorCode.BAD_REQUEST
     sampler.close()
 
 

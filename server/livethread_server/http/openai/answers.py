@@ -198,7 +198,7 @@ class ModelObject(Struct, frozen=True, kw_only=True):
     meta: ModelMeta
 
 
-class ModelList(Struct, frozen=True, kw_only=True):
+class ModelObjectList(Struct, frozen=True, kw_only=True):
     object: Literal["list"] = "list"
     data: tuple[ModelObject, ...]
 

@@ -95,12 +95,12 @@ def _content(message: ChatMessage, name: str) -> str:
 
 
 def _format(asked: ChatFormat) -> dict[str, Any]:
-    schema = asked.schema
-    if asked.json_schema is not None:
-        schema = asked.json_schema.schema
-    if asked.type == "json_schema" and schema is None:
+    plain, nested = asked.schema, None if asked.json_schema is None else asked.json_schema.schema
+    if asked.type == "json_schema" and (nested if asked.json_schema is not None else plain) is None:
         raise _no_schema()
-    return {"type": asked.type} | ({} if schema is None else {"schema": schema})
+    if asked.json_schema is not None:  # as it came: what is wrong in it is told by its name
+        return {"type": asked.type} | ({} if nested is None else {"json_schema": {"schema": nested}})
+    return {"type": asked.type} | ({} if plain is None else {"schema": plain})
 
 
 def _no_schema() -> CommandError:

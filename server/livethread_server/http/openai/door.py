@@ -5,6 +5,7 @@ It must never know how requests are read and guarded: that is `routes`.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from starlette.routing import BaseRoute
 
 from livethread.errors import ErrorCode
 from livethread_server.http.call import Call
+from livethread_server.http.conditions import IDEMPOTENCY_KEY, idempotency_key
 from livethread_server.http.door import HttpDoor
 from livethread_server.http.openai import chat, completions, embeddings
 from livethread_server.http.openai.answers import (
@@ -24,26 +26,30 @@ from livethread_server.http.openai.answers import (
     Completion,
     EmbeddingList,
     InputTokens,
-    ModelList,
     ModelObject,
+    ModelObjectList,
 )
 from livethread_server.http.openai.content import prompts_of
 from livethread_server.http.openai.errand import Errand
-from livethread_server.http.openai.errors import error_answer
+from livethread_server.http.openai.errors import REFUSALS, error_answer
 from livethread_server.http.openai.generation import wants_usage
 from livethread_server.http.openai.head import Head
 from livethread_server.http.openai.models import Models
 from livethread_server.http.openai.requests import ChatRequest, CompletionRequest, EmbeddingRequest, GenerationRequest
 from livethread_server.http.openai.spelling import Spelling
 from livethread_server.http.openai.streaming import ErrandStream, Telling
-from livethread_server.http.operation import Header, Operation, json_answer
+from livethread_server.http.operation import Header, Operation, StreamEvent, json_answer
 from livethread_server.http.routing import nothing_else, routes
 from livethread_server.tasks.tasks import Tasks
 from livethread_server.tasks.texts import Texts
 
 PREFIX = "/openai/v1"
 TAG = "OpenAI"
-KEY = Header("Idempotency-Key", "The same key with the same request is the same task, which is not done twice.")
+KEY = Header(
+    "Idempotency-Key",
+    "The same key with the same request is the same task, which is not done twice, nor ended when its client goes.",
+    IDEMPOTENCY_KEY.type,
+)
 REQUEST = Header("x-request-id", "The id of the task that did it, or of the first one.")
 ENGINE_ERRORS = (
     *(ErrorCode.CONTEXT_OVERFLOW, ErrorCode.UNSUPPORTED, ErrorCode.QUEUE_FULL),
@@ -68,7 +74,7 @@ class OpenAiDoor:
     def operations(self) -> list[Operation]:
         """All of them."""
         return [
-            _get("models", "/models", "The models that are served.", self.list_models, ModelList),
+            _get("models", "/models", "The models that are served.", self.list_models, ModelObjectList),
             _get(
                 "model", "/models/{model}", "A model that is served.", self.get_model, ModelObject, ErrorCode.NOT_FOUND
             ),
@@ -127,17 +133,17 @@ class OpenAiDoor:
         texts = await self._spelling.prompts(prompts_of(request.input, "input"), "input")
         errand = await self._begin(call, embeddings.KIND, [embeddings.embedding_input(request, texts)])
         (result,) = await _results(call, errand)
-        return _answer(errand, embeddings.embedding_list(request, model, result))
+        return _answer(errand, await asyncio.to_thread(embeddings.embedding_list, request, model, result))
 
     async def _biases(self, request: GenerationRequest) -> dict[str, Any]:
         biases = await self._spelling.biases(request.logit_bias)
         return {} if biases is None else {"logit_bias": biases}
 
     async def _begin(self, call: Call, kind: str, asked: Sequence[dict[str, Any]]) -> Errand:
-        errand = Errand(self._tasks, call.session.principal)
+        errand, key = Errand(self._tasks, call.session.principal), idempotency_key(call.request)
         with _closed_on_failure(errand):
             # Not given up in the middle when the client goes: nobody would end the task that is being made.
-            await errand.begin(kind, asked, call.request.headers.get(KEY.name))
+            await errand.begin(kind, asked, key)
         return errand
 
     def _head(self, answer: str, model: str) -> Head:
@@ -177,7 +183,7 @@ def _headers(errand: Errand) -> dict[str, str]:
 
 def _get(name: str, path: str, summary: str, handler: Any, ok: Any, *errors: ErrorCode) -> Operation:
     return Operation(
-        id=f"openai.{name}",
+        id=f"openai_{name}",
         method="GET",
         path=PREFIX + path,
         tag=TAG,
@@ -186,12 +192,14 @@ def _get(name: str, path: str, summary: str, handler: Any, ok: Any, *errors: Err
         ok=ok,
         errors=errors,
         free=True,
+        refusals=REFUSALS,
     )
 
 
-def _post(name: str, summary: str, handler: Any, body: Any, ok: Any, streams: Any = None) -> Operation:
+def _post(name: str, summary: str, handler: Any, body: Any, ok: Any, told: Any = None) -> Operation:
+    """``told`` is what each event of a stream holds, but for the last one."""
     return Operation(
-        id=f"openai.{name.replace('/', '.')}",
+        id=f"openai_{name.replace('/', '_')}",
         method="POST",
         path=f"{PREFIX}/{name}",
         tag=TAG,
@@ -199,8 +207,9 @@ def _post(name: str, summary: str, handler: Any, body: Any, ok: Any, streams: An
         handler=handler,
         body=body,
         ok=ok,
-        streams=streams,
+        streams=() if told is None else (StreamEvent("", told), StreamEvent("", text="[DONE]")),
         headers=(KEY,),
         tells=(REQUEST,),
         errors=(ErrorCode.NOT_FOUND, *ENGINE_ERRORS),
+        refusals=REFUSALS,
     )

@@ -6,13 +6,17 @@ It must never know how a task is carried out.
 from __future__ import annotations
 
 import base64
+import math
 import struct
 from collections.abc import Sequence
 from typing import Any, cast
 
-from livethread.tasks import EmbeddingResult
+import msgspec
+from msgspec import Raw
+
 from livethread_server.http.openai.answers import EmbeddingList, EmbeddingObject, EmbeddingUsage
 from livethread_server.http.openai.requests import EmbeddingRequest
+from livethread_server.tasks.kinds.embedding import EncodedEmbeddings
 
 KIND = "embedding"
 
@@ -23,16 +27,20 @@ def embedding_input(request: EmbeddingRequest, texts: Sequence[str | tuple[int, 
     return {name: value for name, value in asked.items() if value is not None}
 
 
-def embedding_list(request: EmbeddingRequest, model: str, result: EmbeddingResult) -> EmbeddingList:
-    """The whole answer."""
+def embedding_list(request: EmbeddingRequest, model: str, result: EncodedEmbeddings) -> EmbeddingList:
+    """The whole answer. It takes its time where there are many: call it in an OS thread."""
     packed = request.encoding_format == "base64"
     data = []
-    for one in result.embeddings:
-        vector = cast(tuple[float, ...], one.embedding)  # one a text: the pooling is never "none" here
-        data.append(EmbeddingObject(index=one.index, embedding=_packed(vector) if packed else vector))
+    for one in result.embeddings:  # one vector a text: the pooling is never "none" here
+        vector = _packed(one.embedding) if packed else cast("tuple[float, ...]", one.embedding)
+        data.append(EmbeddingObject(index=one.index, embedding=vector))
     tokens = result.usage.prompt_tokens
     return EmbeddingList(data=tuple(data), model=model, usage=EmbeddingUsage(tokens, tokens))
 
 
-def _packed(vector: Sequence[float]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode("ascii")
+def _packed(vector: Raw) -> str:
+    numbers = [math.nan if number is None else number for number in _NUMBERS.decode(vector)]
+    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode("ascii")
+
+
+_NUMBERS = msgspec.json.Decoder(list[float | None])

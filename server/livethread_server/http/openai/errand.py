@@ -21,12 +21,14 @@ Heard = tuple[int, Said]
 
 
 class Errand:
-    """`close` it when the request is over: its tasks end with it."""
+    """`close` it when the request is over: its tasks end with it, unless it has a key with which its client may ask
+    again for what they come to."""
 
     def __init__(self, tasks: Tasks, principal: Principal) -> None:
         self._tasks = tasks
         self._principal = principal
         self._live: list[LiveTask] = []
+        self._lasting = False
 
     @property
     def id(self) -> str:
@@ -35,6 +37,7 @@ class Errand:
 
     async def begin(self, kind: str, asked: Sequence[dict[str, Any]], key: str | None) -> None:
         """Make a task of each input. `CommandError` where one cannot be."""
+        self._lasting = key is not None
         for place, one in enumerate(asked):
             own = key and (key if place == 0 else f"{key}-{place}")
             self._live.append(await self._tasks.create(self._principal, kind, one, key=own))
@@ -68,9 +71,10 @@ class Errand:
                 await something.wait()
 
     def close(self) -> None:
-        """End whatever has not ended."""
-        for live in self._live:
-            self._tasks.end(live, "cancelled")
+        """End whatever has not ended, where nobody can come back for it."""
+        if not self._lasting:
+            for live in self._live:
+                self._tasks.end(live, "cancelled")
 
     @contextmanager
     def _listening(self, something: asyncio.Event) -> Iterator[list[Listener]]:

@@ -18,7 +18,7 @@ from livethread.replies import ErrorBody
 from livethread.tasks import Task
 from livethread_server.http.openai.answers import ErrorAnswer, ErrorObject
 from livethread_server.http.problem import STATUS as OURS
-from livethread_server.http.problem import StatusError, refusal
+from livethread_server.http.problem import Refusals, StatusError, refusal
 
 STATUS: Mapping[ErrorCode, int] = MappingProxyType(
     {**OURS, ErrorCode.CONTEXT_OVERFLOW: 400, ErrorCode.UNSUPPORTED: 400, ErrorCode.VERSION_CONFLICT: 400}
@@ -47,6 +47,7 @@ CODES: Mapping[ErrorCode, str] = MappingProxyType(
     }
 )
 """OpenAI's codes where programs look for them; all others are ours."""
+REFUSALS = Refusals(ErrorAnswer, "application/json", STATUS, "")
 
 
 def model_not_found(model: str, served: str) -> CommandError:
@@ -90,11 +91,10 @@ def error_object(error: CommandError) -> ErrorObject:
 
 
 def _param(field: str | None) -> str | None:
-    """A task's name of a field as requests here have it: they know no ``sampling``, and embed an ``input``."""
-    if field is None:
-        return None
-    place = field.removeprefix("sampling.")
-    return "input" + place.removeprefix("content") if place.startswith("content") else place
+    """A task's name of a field as requests here have it: they embed an ``input``."""
+    if field is None or not field.startswith("content"):
+        return field
+    return "input" + field.removeprefix("content")
 
 
 def error_bytes(error: CommandError) -> bytes:

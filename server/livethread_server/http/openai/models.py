@@ -10,7 +10,7 @@ from collections.abc import Callable
 from msgspec import UNSET, Struct
 
 from livethread.errors import CommandError
-from livethread_server.http.openai.answers import ModelList, ModelMeta, ModelObject
+from livethread_server.http.openai.answers import ModelMeta, ModelObject, ModelObjectList
 from livethread_server.http.openai.errors import model_not_found
 from livethread_server.tasks.kind import Abilities
 
@@ -43,9 +43,9 @@ class Models:
             return name
         raise model_not_found(name, self.card.name)
 
-    def list(self) -> ModelList:
+    def list(self) -> ModelObjectList:
         """All of them."""
-        return ModelList(data=(self.get(self.card.name),))
+        return ModelObjectList(data=(self.get(self.card.name),))
 
     def get(self, name: str) -> ModelObject:
         """One by its name, as `check` knows it."""

@@ -1,8 +1,8 @@
 """What programs that speak OpenAI's API send, as far as it is heeded.
 
 Names and shapes are OpenAI's (its API reference of chat completions, completions and embeddings), and llama.cpp's
-where its server takes more. Requests may hold any other field. Ranges are checked where requests become inputs of
-tasks. This module must never know tasks.
+where its server takes more. Requests may hold any other field. What one field alone does not say is checked where
+requests become inputs of tasks. This module must never know tasks.
 """
 
 from __future__ import annotations
@@ -11,13 +11,31 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from livethread.model import Penalty, Probability
+from livethread.tasks import Normalisation
+
 EncodingFormat = Literal["float", "base64"]
+Whole = Annotated[int, Meta(le=(1 << 31) - 1)]
+Amount = Annotated[int, Meta(ge=-1, le=(1 << 31) - 1, description="Tokens. -1 is no limit, 0 is refused.")]
+LastN = Annotated[int, Meta(ge=-1, le=1 << 20)]
+"""Tokens back; -1 is all of them."""
+Most = Annotated[float, Meta(ge=0, le=100)]
+Alternatives = Annotated[int, Meta(ge=0, le=20)]
+Bias = Annotated[float, Meta(ge=-1000, le=1000)]
+Stop = Annotated[str, Meta(max_length=1024)]
+Nothing = Annotated[
+    Any,
+    Meta(
+        description="Not done here: anything else is refused.",
+        extra_json_schema={"enum": [None, False, 0, "", [], {}]},
+    ),
+]
 
 
 class ContentPart(Struct, frozen=True):
     """A part of a message's content. Only ``text`` parts are understood."""
 
-    type: str
+    type: Annotated[str, Meta(extra_json_schema={"const": "text"})]
     text: str | None = None
 
 
@@ -26,12 +44,25 @@ class PromptObject(Struct, frozen=True):
 
     prompt_string: str | None = None
     content: tuple[ContentPart, ...] | None = None
-    multimodal_data: Any = None
+    multimodal_data: Annotated[Any, Meta(extra_json_schema={"enum": [None, []]})] = None
 
 
-Prompt = str | PromptObject | tuple[int | str | PromptObject | tuple[int | str, ...], ...]
+SomeOfOneKind = Meta(
+    extra_json_schema={
+        "minItems": 1,
+        "anyOf": [
+            {"type": "array", "items": {"type": ["integer", "string"], "minimum": 0}},
+            {"type": "array", "items": {"type": ["string", "object", "array"]}},
+        ],
+    }
+)
+"""Token ids, or prompts: said for the document, checked in `content`."""
+Prompt = str | PromptObject | Annotated[tuple[int | str | PromptObject | tuple[int | str, ...], ...], SomeOfOneKind]
 """One or several, of text or of token ids, amid which llama.cpp's server takes text."""
-Biases = dict[str, float] | tuple[tuple[int | str, float], ...]
+Biases = (
+    Annotated[dict[str, Bias], Meta(max_length=1024)]
+    | Annotated[tuple[tuple[Annotated[int, Meta(ge=0, le=(1 << 31) - 1)] | str, Bias], ...], Meta(max_length=1024)]
+)
 """By token id, or, as llama.cpp's server takes it, by text."""
 
 
@@ -41,48 +72,48 @@ class StreamOptions(Struct, frozen=True):
 
 class GenerationRequest(Struct, frozen=True, kw_only=True):
     """What chat completions and completions have in common. ``n_predict``, ``n_probs``, ``grammar``, ``json_schema``
-    and all from ``top_k`` on are llama.cpp's. A field that is null was not given. Those of type Any are there to be
-    refused: see `refused`.
+    and all from ``top_k`` on are llama.cpp's. A field that is null was not given. Those that are `Nothing` are there
+    to be refused: see `refused`.
     """
 
     model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: int | None = None
-    max_tokens: int | None = None
-    n_predict: int | None = None
-    stop: str | tuple[str, ...] | None = None
+    n: Annotated[int, Meta(ge=1, le=64)] | None = None
+    max_tokens: Amount | None = None
+    n_predict: Amount | None = None
+    stop: Stop | Annotated[tuple[Stop, ...], Meta(max_length=16)] | None = None
     seed: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
+    temperature: Most | None = None
+    top_p: Probability | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
     logit_bias: Biases | None = None
-    n_probs: int | None = None
+    n_probs: Alternatives | None = None
     grammar: str | None = None
     json_schema: dict[str, Any] | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    typical_p: float | None = None
-    xtc_probability: float | None = None
-    xtc_threshold: float | None = None
-    dry_multiplier: float | None = None
-    dry_base: float | None = None
-    dry_allowed_length: int | None = None
-    dry_penalty_last_n: int | None = None
-    repeat_penalty: float | None = None
-    repeat_last_n: int | None = None
-    mirostat: int | None = None
-    mirostat_tau: float | None = None
-    mirostat_eta: float | None = None
+    top_k: Whole | None = None
+    min_p: Probability | None = None
+    typical_p: Probability | None = None
+    xtc_probability: Probability | None = None
+    xtc_threshold: Probability | None = None
+    dry_multiplier: Most | None = None
+    dry_base: Annotated[float, Meta(ge=1, le=100)] | None = None
+    dry_allowed_length: Annotated[int, Meta(ge=0, le=1 << 20)] | None = None
+    dry_penalty_last_n: LastN | None = None
+    repeat_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
+    repeat_last_n: LastN | None = None
+    mirostat: Annotated[int, Meta(ge=0, le=2)] | None = None
+    mirostat_tau: Most | None = None
+    mirostat_eta: Probability | None = None
     ignore_eos: bool | None = None
     return_tokens: bool | None = None
-    samplers: Any = None
-    dry_sequence_breakers: Any = None
-    dynatemp_range: Any = None
-    top_n_sigma: Any = None
-    post_sampling_probs: Any = None
-    lora: Any = None
+    samplers: Nothing = None
+    dry_sequence_breakers: Nothing = None
+    dynatemp_range: Nothing = None
+    top_n_sigma: Annotated[Any, Meta(extra_json_schema={"enum": [None, False, 0, -1, "", [], {}]})] = None
+    post_sampling_probs: Nothing = None
+    lora: Nothing = None
 
 
 class ChatMessage(Struct, frozen=True):
@@ -90,9 +121,9 @@ class ChatMessage(Struct, frozen=True):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | tuple[ContentPart, ...] | None = None
-    tool_calls: Any = None
-    function_call: Any = None
-    audio: Any = None
+    tool_calls: Nothing = None
+    function_call: Nothing = None
+    audio: Nothing = None
 
 
 class NamedSchema(Struct, frozen=True):
@@ -115,21 +146,21 @@ class ChatRequest(GenerationRequest, frozen=True, kw_only=True):
     """
 
     messages: Annotated[tuple[ChatMessage, ...], Meta(min_length=1, max_length=4096)]
-    max_completion_tokens: int | None = None
+    max_completion_tokens: Amount | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = None
+    top_logprobs: Alternatives | None = None
     response_format: ChatFormat | None = None
     continue_final_message: bool | None = None
     add_generation_prompt: bool | None = None
-    tools: Any = None
+    tools: Nothing = None
     tool_choice: Any = None
-    functions: Any = None
+    functions: Nothing = None
     function_call: Any = None
-    modalities: Any = None
-    audio: Any = None
-    web_search_options: Any = None
-    chat_template: Any = None
-    chat_template_kwargs: Any = None
+    modalities: Annotated[Any, Meta(extra_json_schema={"enum": [None, [], ["text"]]})] = None
+    audio: Nothing = None
+    web_search_options: Nothing = None
+    chat_template: Nothing = None
+    chat_template_kwargs: Nothing = None
 
 
 class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
@@ -140,7 +171,7 @@ class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
     prompt: Prompt = ""
     suffix: str | None = None
     echo: bool | None = None
-    logprobs: int | None = None
+    logprobs: Alternatives | None = None
     best_of: int | None = None
 
 
@@ -152,5 +183,5 @@ class EmbeddingRequest(Struct, frozen=True, kw_only=True):
     input: Prompt
     model: str | None = None
     encoding_format: EncodingFormat | None = None
-    dimensions: int | None = None
-    embd_normalize: int | None = None
+    dimensions: Annotated[int, Meta(ge=1, le=1 << 16)] | None = None
+    embd_normalize: Normalisation | None = None

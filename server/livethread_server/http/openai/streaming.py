@@ -39,7 +39,13 @@ class ErrandStream(EventStream):
     def __init__(self, errand: Errand, telling: Telling, call: Call, headers: dict[str, str]) -> None:
         # A "retry" that comes alone would be an event without data to OpenAI's Python client.
         super().__init__(
-            _parts(errand, telling), call.connection, headers, beat=call.beat, on_error=_error, opening=b""
+            _parts(errand, telling),
+            call.connection,
+            headers,
+            beat=call.beat,
+            on_error=_error,
+            opening=b"",
+            shut_out=call.shut_out,
         )
         self._errand = errand
 

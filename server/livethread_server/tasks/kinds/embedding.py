@@ -1,18 +1,40 @@
-"""Texts as vectors."""
+"""Texts as vectors.
+
+Each vector becomes JSON as soon as it is there: as such it takes less memory than numbers, and all of them together
+would take the event loop too long.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
 
+import msgspec
+from msgspec import Raw, Struct
+
 from livethread.errors import bad_request
 from livethread.model import Usage
-from livethread.tasks import Embedding, EmbeddingInput, EmbeddingResult
+from livethread.tasks import EmbeddingInput, EmbeddingResult
 from livethread_server.tasks.kind import Abilities, Bench, Vector
 from livethread_server.tasks.kinds.vectors import fitted
 
 FEW = 16
 """As many vectors are made to fit at once; more of them beside the event loop."""
+
+
+class EncodedEmbedding(Struct, frozen=True):
+    """`livethread.tasks.Embedding` with the vector, or the list of them, as JSON."""
+
+    index: int
+    embedding: Raw
+    tokens: int
+
+
+class EncodedEmbeddings(Struct, frozen=True):
+    """`livethread.tasks.EmbeddingResult` of such."""
+
+    embeddings: tuple[EncodedEmbedding, ...]
+    usage: Usage
 
 
 class EmbeddingKind:
@@ -28,7 +50,7 @@ class EmbeddingKind:
             return None
         return f"The model {abilities.model} makes no vectors of texts. Serve one that does."
 
-    async def run(self, asked: EmbeddingInput, bench: Bench) -> EmbeddingResult:
+    async def run(self, asked: EmbeddingInput, bench: Bench) -> EncodedEmbeddings:
         if asked.dimensions is not None and asked.dimensions > bench.abilities.dimensions:
             raise bad_request(
                 "dimensions",
@@ -36,18 +58,25 @@ class EmbeddingKind:
                 f"{bench.abilities.dimensions}. Ask for that many at most.",
             )
         texts = [await bench.embed_tokens(one) if isinstance(one, str) else one for one in _texts(asked)]
+        found: list[EncodedEmbedding] = []
+        size = 0
         async with aclosing(bench.embed(texts, asked.pooling)) as vectors:
-            found = [await _embedding(vector, asked, texts) async for vector in vectors]
+            async for vector in vectors:
+                found.append(await _embedding(vector, asked, texts))
+                size += len(memoryview(found[-1].embedding))
+                bench.report.result_grew(size)
         found.sort(key=lambda embedding: embedding.index)
-        return EmbeddingResult(tuple(found), Usage(sum(map(len, texts)), 0, 0))
+        return EncodedEmbeddings(tuple(found), Usage(sum(map(len, texts)), 0, 0))
 
 
-async def _embedding(vector: Vector, asked: EmbeddingInput, texts: list[tuple[int, ...]]) -> Embedding:
-    def fit() -> tuple[tuple[float, ...], ...]:
-        return tuple(fitted(row, asked.embd_normalize, asked.dimensions) for row in vector.rows)
+async def _embedding(vector: Vector, asked: EmbeddingInput, texts: list[tuple[int, ...]]) -> EncodedEmbedding:
+    def fit() -> bytes:
+        # One at a time: other OS threads have their turn between them.
+        rows = [msgspec.json.encode(fitted(row, asked.embd_normalize, asked.dimensions)) for row in vector.rows]
+        return b"[" + b",".join(rows) + b"]" if asked.pooling == "none" else rows[0]
 
-    rows = fit() if len(vector.rows) <= FEW else await asyncio.to_thread(fit)
-    return Embedding(vector.index, rows if asked.pooling == "none" else rows[0], len(texts[vector.index]))
+    data = fit() if len(vector.rows) <= FEW else await asyncio.to_thread(fit)
+    return EncodedEmbedding(vector.index, Raw(data), len(texts[vector.index]))
 
 
 def _texts(asked: EmbeddingInput) -> list[str | tuple[int, ...]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from livethread.errors import bad_request
+from livethread.errors import CommandError, bad_request
 from livethread.model import Sampling
 from livethread.tasks import Choice, GenerationInput, GenerationResult, ResponseFormat
 from livethread_server.tasks.kind import Abilities, Bench
@@ -32,7 +32,10 @@ def refusal(abilities: Abilities) -> str | None:
 
 async def generate(asked: GenerationInput, prompt: tuple[int, ...], bench: Bench) -> GenerationResult:
     """Continue the prompt as it was asked for."""
-    told, proved = await bench.sampling(sampling_of(asked), endless=asked.ignore_eos)
+    try:
+        told, proved = await bench.sampling(sampling_of(asked), endless=asked.ignore_eos)
+    except CommandError as error:
+        raise _as_asked(error, asked) from None
     choices, usage = await bench.generate(prompt, proved, choices=asked.n)
     return GenerationResult(tuple(_shown(choice, asked) for choice in choices), usage, told)
 
@@ -67,6 +70,16 @@ def _constraint(wanted: ResponseFormat) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise _lacks("schema", wanted)
     return {"json_schema": schema}
+
+
+def _as_asked(error: CommandError, asked: GenerationInput) -> CommandError:
+    """The error with the name that the refused grammar or schema has in the input."""
+    wanted, field = asked.response_format, error.details.get("field")
+    if wanted is None or field not in ("grammar", "json_schema") or getattr(asked, field) is not None:
+        return error
+    if field == "json_schema":
+        field = "schema" if wanted.schema is not None else "json_schema.schema"
+    return CommandError(error.code, error.message, **(error.details | {"field": f"response_format.{field}"}))
 
 
 def _limit(n_predict: int) -> int | None:

@@ -10,9 +10,10 @@ import os
 import resource
 import selectors
 import signal
+from collections import deque
 from pathlib import Path
 
-from livethread_server.engine.grammar_wire import GrammarQuestion, GrammarVerdict, unpack_questions
+from livethread_server.engine.grammar_wire import AT_ONCE, GrammarQuestion, GrammarVerdict, unpack_questions
 from livethread_server.engine.packing import pack
 from livethread_server.worker.grammar.gbnf import Refused
 from livethread_server.worker.grammar.trial import Laboratory
@@ -30,11 +31,13 @@ _PARSER_PREFIX = "error parsing grammar: "
 
 
 class GrammarProcess:
-    """Forks one child per question and passes on what it wrote, or what it died of."""
+    """Forks one child per question, so many at a time, and passes on what it wrote, or what it died of."""
 
     def __init__(self, laboratory: Laboratory) -> None:
         self._laboratory = laboratory
         self._questions = unpack_questions()
+        self._waiting: deque[GrammarQuestion] = deque()
+        self._trials = 0
         self._selector = selectors.DefaultSelector()
 
     def serve(self) -> None:
@@ -49,16 +52,24 @@ class GrammarProcess:
 
     def _read(self) -> bool:
         data = os.read(_STDIN, 1 << 16)
-        for question in self._questions.feed(data):
-            trial = _Trial(question, self._laboratory)
-            self._selector.register(trial.pipe, selectors.EVENT_READ, trial)
+        self._waiting.extend(self._questions.feed(data))
+        self._begin()
         return bool(data)
+
+    def _begin(self) -> None:
+        """Try what waits, as far as there may be more children."""
+        while self._waiting and self._trials < AT_ONCE:
+            trial = _Trial(self._waiting.popleft(), self._laboratory)
+            self._trials += 1
+            self._selector.register(trial.pipe, selectors.EVENT_READ, trial)
 
     def _hear(self, trial: _Trial) -> None:
         if trial.hear():
             return
         self._selector.unregister(trial.pipe)
+        self._trials -= 1
         _write(_STDOUT, trial.end())
+        self._begin()
 
 
 class _Trial:

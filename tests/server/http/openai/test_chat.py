@@ -148,7 +148,8 @@ def test_the_last_assistants_message_is_continued_but_not_two() -> None:
 def test_formats_come_with_their_schemas(given: dict[str, Any], schema: Any) -> None:
     wanted = asked(response_format=given).response_format
     assert wanted is not None
-    assert (wanted.type, wanted.schema) == (given["type"], schema)
+    nested = (wanted.json_schema or {}).get("schema")
+    assert (wanted.type, wanted.schema or nested) == (given["type"], schema)
 
 
 def test_a_format_of_text_is_none_and_a_schema_must_be_there() -> None:

@@ -138,6 +138,16 @@ async def test_who_goes_while_he_waits_ends_the_task(house: House) -> None:
     assert house.tasks.list(ANYONE).tasks[0].state == "cancelled"
 
 
+async def test_who_goes_and_asks_again_with_his_key_gets_what_was_begun(house: House) -> None:
+    async with asking(house, {"idempotency-key": "k"}) as client:
+        asked = asyncio.create_task(client.post("/chat/completions", json=CHAT))
+        await run_of(house)
+        asked.cancel()
+        answer = await answer_of(house, client, "/chat/completions", CHAT, "Hello")
+    assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "Hello")
+    assert len(house.engine.submitted) == 1
+
+
 async def test_who_goes_in_the_middle_of_a_stream_ends_the_task(house: House) -> None:
     async with asking(house) as client:
         asked = asyncio.create_task(first_line(client, CHAT | {"stream": True}))
@@ -307,6 +317,14 @@ async def test_any_name_will_do_where_the_operator_says_so(vocabulary: Vocabular
         (CHAT | {"max_tokens": 0}, "max_tokens"),
         (CHAT | {"response_format": {"type": "sound"}}, "response_format.type"),
         (CHAT | {"response_format": {"type": "json_object", "schema": 123}}, "response_format.schema"),
+        (
+            CHAT | {"response_format": {"type": "json_object", "schema": {"type": "nonsense"}}},
+            "response_format.schema",
+        ),
+        (
+            CHAT | {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "nonsense"}}}},
+            "response_format.json_schema.schema",
+        ),
         (CHAT | {"logit_bias": {"99999999": 1}}, "logit_bias"),
         (CHAT | {"tools": [{"type": "function"}], "tool_choice": "required"}, "tools"),
     ],
@@ -355,6 +373,42 @@ async def test_a_request_with_a_known_key_is_not_done_twice(house: House) -> Non
         again = await client.post("/chat/completions", json=CHAT)
     assert again.json()["id"] == first.json()["id"]
     assert len(house.engine.submitted) == 1
+
+
+@pytest.mark.parametrize("how", [{}, {"stream": True}])
+async def test_who_goes_ends_no_task_that_he_or_another_may_ask_for_by_its_key(
+    house: House, how: dict[str, Any]
+) -> None:
+    async with opened(house) as doors:
+        url, key = f"{doors.url}/openai/v1/chat/completions", {"idempotency-key": "k"}
+        async with httpx.AsyncClient(headers=key, timeout=10) as staying:
+            async with httpx.AsyncClient(headers=key) as leaving:
+                first = asyncio.create_task(leaving.post(url, json=CHAT | how))
+                await run_of(house)
+                second = asyncio.create_task(staying.post(url, json=CHAT | how))
+                while doors.web.sessions < 2:  # noqa: ASYNC110 - the door is the test's own
+                    await asyncio.sleep(0.01)
+                first.cancel()
+                await asyncio.gather(first, return_exceptions=True)
+            while doors.web.sessions > 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await say(house, "Hello")
+            assert "Hello" in (await second).text
+    assert len(house.engine.submitted) == 1
+
+
+@pytest.mark.parametrize("key", ["", "k" * 257])
+async def test_a_key_that_is_none_is_refused(house: House, key: str) -> None:
+    async with asking(house, {"idempotency-key": key}) as client:
+        refused = await client.post("/chat/completions", json=CHAT)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad_request")
+    assert not house.engine.submitted
+
+
+async def test_a_range_that_the_document_names_is_kept(house: House) -> None:
+    async with asking(house) as client:
+        refused = await client.post("/chat/completions", json=CHAT | {"temperature": 101})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "temperature")
 
 
 async def test_only_who_brings_a_token_is_answered(guarded: House, tmp_path: Path) -> None:
