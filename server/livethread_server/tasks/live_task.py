@@ -184,6 +184,7 @@ class LiveTask:
             state=state,
             reason=reason,
             error=error,
+            started_at=self._task.started_at or (at(moment) if state == "done" else None),
             finished_at=at(moment),
             expires_at=at(moment + keep),
         )

@@ -180,6 +180,11 @@ async def test_a_done_task_stays_done_when_it_is_cancelled(house: House) -> None
     assert house.tasks.cancel(ALICE, live.id).state == "done"
 
 
+async def test_what_is_done_had_begun_even_if_it_never_waited(house: House) -> None:
+    task = (await house.tasks.create(ALICE, "tokenize", {"content": "Hi."})).shown()
+    assert task.created_at <= (task.started_at or "") <= (task.finished_at or "")
+
+
 async def test_its_time_ends_it(small: House, waiting: Waiting) -> None:
     live = await small.tasks.create(ALICE, "waiting", Wait(), timeout_ms=5)
     task = await live.ended()
