@@ -6,7 +6,8 @@ Each run's n-th token is n, where it is not forced, with the n-th letter as its 
 ``hang`` list after how many steps each life ends or falls silent (null: never), ``poison`` maps runs to the number of
 tokens with which they kill it, ``refuse_from`` is the first life that does not come up, ``moves`` has each run tell
 where its thread is, ``tasks`` is how many runs of tasks it takes, ``deadly`` are tokens with which a text to be
-embedded kills it; others' vectors are their length and which life it is. Which runs each life got goes to ``FOLDER``.
+embedded kills it, ``late`` those with which it is answered once there is no run; others' vectors are their length and
+which life it is. Which runs each life got goes to ``FOLDER``.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class FakeWorker:
         self._life = _count(folder)
         self._unpacker = unpack_down()
         self._runs: dict[str, Submit] = {}
+        self._late: list[Embed] = []
         self._tokens: dict[str, int] = {}
         self._steps = 0
 
@@ -79,6 +81,8 @@ class FakeWorker:
         while self._hear():
             if self._runs:
                 self._step()
+            while self._late and not self._runs:
+                self._embed(self._late.pop())
         return 0
 
     def _hear(self) -> bool:
@@ -105,7 +109,10 @@ class FakeWorker:
         elif isinstance(command, CancelRun) and command.run in self._runs:
             self._finish(command.run, "cancelled")
         elif isinstance(command, Embed):
-            self._embed(command)
+            if self._runs and {token for text in command.texts for token in text} & set(self._plan.get("late", ())):
+                self._late.append(command)
+            else:
+                self._embed(command)
         elif isinstance(command, AskStats):
             self._give_out()
             _say(Stats(command.ask, {}))

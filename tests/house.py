@@ -106,6 +106,7 @@ class FakeEngine:
         self._outputs: dict[str, RunOutputs] = {}
         self.embedded: list[tuple[tuple[tuple[int, ...], ...], Pooling]] = []
         self._room = room
+        self.most_of_a_task = 1000
 
     def submit(self, submit: Submit) -> RunOutputs:
         if self.trouble is not None:
@@ -116,6 +117,10 @@ class FakeEngine:
         self.submitted[submit.run] = submit
         self._outputs[submit.run] = outputs
         return outputs
+
+    def check_task(self, runs: int) -> None:
+        if runs > self.most_of_a_task:
+            raise CommandError(ErrorCode.TOO_LARGE, "There is never room for so many runs.")
 
     def cancel(self, run: str) -> None:
         self.cancelled.append(run)
@@ -145,7 +150,7 @@ class FakeEngine:
         return self.settles or "disk"
 
     async def embed(
-        self, texts: Sequence[tuple[int, ...]], pooling: Pooling
+        self, texts: Sequence[tuple[int, ...]], pooling: Pooling, tenant: str
     ) -> AsyncGenerator[tuple[int, npt.NDArray[np.float32]]]:
         """Vectors that say how long the text is, its first token, and its last one."""
         if self.trouble is not None:

@@ -74,9 +74,9 @@ class Readers:
         return cast(VectorContext, reader)
 
 
-def embed(ask: int, *texts: Sequence[int], pooling: Pooling = "mean") -> Embed:
+def embed(ask: int, *texts: Sequence[int], pooling: Pooling = "mean", tenant: str = "") -> Embed:
     """Texts to be embedded."""
-    return Embed(ask=ask, texts=tuple(tuple(text) for text in texts), pooling=pooling)
+    return Embed(ask=ask, texts=tuple(tuple(text) for text in texts), pooling=pooling, tenant=tenant)
 
 
 def rows_of(embedded: Embedded) -> list[list[float]]:

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from livethread.calls import mint
@@ -137,12 +138,12 @@ class TaskStream:
     def _hear(self, delta: TaskDelta) -> None:
         text = self._texts.setdefault(delta.choice, _Text())
         try:
-            piece = text.hear(delta)
+            fresh = text.hear(delta)
         except ValueError:
             self.fail(TextReplaced(self.id, text.now))
             return
-        if piece:
-            self._waiting.append(replace(delta, text=piece))
+        if fresh is not None:
+            self._waiting.append(fresh)
 
     async def _ask(self) -> None:
         self._asked = self._client.spawn(self._client.call(self._request, TaskOk))
@@ -172,11 +173,12 @@ class TaskStream:
 
 
 class _Text:
-    """One choice's text: what was given to the reader, and what this session has told."""
+    """One choice's text: what was given to the reader, so many tokens of it, and what this session has told."""
 
     def __init__(self) -> None:
         self.now = ""
         self._given = ""
+        self._tokens = 0
         self._to = 0
         self._again = False
 
@@ -184,18 +186,36 @@ class _Text:
         """A new session tells everything from the beginning."""
         self.now, self._to, self._again = "", 0, True
 
-    def hear(self, delta: TaskDelta) -> str:
-        """What of a delta is new. `ValueError` where the text is another than was given."""
+    def hear(self, delta: TaskDelta) -> TaskDelta | None:
+        """What of a delta is new: text, or tokens without one, with their logprobs. `ValueError` where the text is
+        another than was given.
+        """
         if delta.start != self._to:
             raise ProtocolError(f"A delta of a task begins at token {delta.start}, but {self._to} were told.")
         self._to = delta.to
         self.now += delta.text
+        piece, known = self._piece(delta.text), self._tokens
+        if not piece and delta.to <= known:
+            return None
+        self._tokens = max(known, delta.to)
+        return _without(replace(delta, text=piece), min(known, delta.to))
+
+    def _piece(self, text: str) -> str:
+        """What is new of the text that came last."""
         if not self._again:
             self._given = self.now
-            return delta.text
+            return text
         if self._given.startswith(self.now):
             return ""
         if not self.now.startswith(self._given):
             raise ValueError(self.now)
         piece, self._given, self._again = self.now[len(self._given) :], self.now, False
         return piece
+
+
+def _without(delta: TaskDelta, known: int) -> TaskDelta:
+    """A delta from the first token on that is not known."""
+    if known <= delta.start:
+        return delta
+    logprobs = () if delta.logprobs is UNSET else delta.logprobs[known - delta.start :]
+    return replace(delta, start=known, logprobs=logprobs or UNSET)

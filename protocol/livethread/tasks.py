@@ -216,7 +216,8 @@ class RerankResult(Struct, frozen=True):
 
 class TextClassificationInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which of ``labels`` the model itself finds likeliest for ``content``. ``prompt`` may say how to ask, with
-    ``{content}`` and ``{labels}`` in it. ``normalise`` divides a label's log-likelihood by its tokens.
+    ``{content}`` and ``{labels}`` in it. ``normalise`` divides a label's log-likelihood by its tokens and the one that
+    ends the answer.
     """
 
     content: Text
@@ -229,7 +230,9 @@ class TextClassificationInput(Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class LabelScore(Struct, frozen=True):
-    """``score`` is the probability among the labels, ``logprob`` the log-likelihood of this one's ``tokens`` tokens."""
+    """``score`` is the probability among the labels, ``logprob`` the log-likelihood of this one's ``tokens`` tokens and
+    of the answer's end behind them: a label is not likelier for being the beginning of another.
+    """
 
     label: str
     score: float

@@ -98,10 +98,10 @@ QueuedRuns = Annotated[
     int, _option("queued-runs", min=0, max=100_000, help="Runs that may wait; more get 'queue_full'.")
 ]
 QueuedTasks = Annotated[
-    int, _option("queued-tasks", min=0, max=100_000, help="Runs of tasks that may wait; more get 'queue_full'.")
+    int, _option("queued-tasks", min=0, max=100_000, help="Runs of one principal's tasks that may wait.")
 ]
 QueuedVectors = Annotated[
-    int, _option("queued-vectors", min=1, max=1_000_000, help="Vectors of texts that may be waited for at once.")
+    int, _option("queued-vectors", min=1, max=1_000_000, help="Vectors of texts that one principal may wait for.")
 ]
 Subscriptions = Annotated[
     int, _option("subscriptions", min=1, max=100_000, help="Threads one session may subscribe to.")

@@ -32,6 +32,8 @@ LEFT_OUT = ("cancelled", "interrupted", "failed")
 
 DRAFT = ""
 """The id of a message that is being typed: one that no message can have."""
+SAID = "livethread"
+"""What a turn says that is rendered for what the template writes around it."""
 UNSETTLED = 2
 """How many of a draft's last tokens may still change with what is typed next."""
 
@@ -119,6 +121,15 @@ class Prompter:
         """The same as the text that the template writes, without the ``header`` of the next turn where it is not
         wanted."""
         return self._renderer.text(_chat(turns), open_last=go_on, header=header, created_at=now())
+
+    def turn_end(self) -> int | None:
+        """The token with which the template, and so the model, ends an assistant's turn; where the template has none of
+        the vocabulary's ends there, the end of a text. None where the vocabulary has none either.
+        """
+        turns = [PromptTurn("0", "user", SAID, None), PromptTurn("1", "assistant", SAID, None)]
+        written = self._renderer.text(turns, open_last=False, header=False, created_at=now())
+        behind = self._vocabulary.tokenize(written.rpartition(SAID)[2], special=True)
+        return next((token for token in behind if token in self._vocabulary.ends), self._vocabulary.eos)
 
     async def _render(self, thread: Thread, parts: Sequence[PromptTurn], go_on: bool) -> Prompt:
         render = partial(self._renderer.render, open_last=go_on, created_at=thread.created_at)

@@ -135,3 +135,17 @@ async def test_only_the_operators_system_prompt_is_shared(vocabulary: Vocabulary
     alone = await prompter.ahead(a_thread(), (system,))
     assert alone.tokens == prompt.tokens[: prompt.shared]
     assert alone.shared == prompt.shared
+
+
+def test_the_end_of_a_turn_is_the_one_that_the_template_writes(prompter: Prompter, vocabulary: Vocabulary) -> None:
+    assert vocabulary.text([prompter.turn_end() or 0], special=True) == "<|im_end|>"
+
+
+def test_where_the_template_ends_no_turn_the_text_ends(
+    vocabulary: Vocabulary, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vocabulary, "template", "{% for message in messages %}{{ message.content }}\n{% endfor %}")
+    prompter = Prompter("smol", vocabulary, GrammarCheck(model_path), 64)
+    assert prompter.turn_end() == vocabulary.eos
+    monkeypatch.setattr(vocabulary, "eos", None)
+    assert prompter.turn_end() is None

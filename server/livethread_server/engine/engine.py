@@ -81,7 +81,8 @@ class Engine:
         self._admission = Admission(queued_runs, queued_tasks)
         self._runs: dict[str, Ongoing] = {}
         self._questions = Questions()
-        self._embeddings = Embeddings(self._supervisor.send, queued_vectors)
+        self._embeddings = Embeddings(self._supervisor.send, queued_vectors, self._admission)
+        self._embeddings.on_room = self._pump
         self._held: set[str] = set()
         self._pinned: set[str] = set()
         self._task: asyncio.Task[None] | None = None
@@ -147,6 +148,18 @@ class Engine:
         self._pump()
         return run.outputs
 
+    def check_task(self, runs: int) -> None:
+        """`CommandError` ``too_large`` where one task can never have so many ``runs`` at once."""
+        most = self._admission.most_of_a_task
+        if self.ready and runs > most:
+            raise CommandError(
+                ErrorCode.TOO_LARGE,
+                f"This takes {runs} runs at once, and there is never room for more than {most}. Ask for fewer choices "
+                "or labels, or start the server with more --queued-tasks.",
+                limit=most,
+                runs=runs,
+            )
+
     def cancel(self, run: str) -> None:
         """End a run: at once where it waits or the process is down, within one step where it runs. An unknown one
         is over already.
@@ -187,12 +200,14 @@ class Engine:
             self._pinned.discard(thread)
         self._supervisor.send(Pin(thread, pinned))
 
-    def embed(self, texts: Sequence[tuple[int, ...]], pooling: Pooling) -> AsyncGenerator[tuple[int, Rows], None]:
+    def embed(
+        self, texts: Sequence[tuple[int, ...]], pooling: Pooling, tenant: str
+    ) -> AsyncGenerator[tuple[int, Rows], None]:
         """Each text's place and its rows, as `Embeddings.vectors` says. Raises `CommandError` `trouble` at once."""
         if trouble := self.trouble:
             raise trouble
         assert self.ready is not None
-        return self._embeddings.vectors(texts, pooling, self.ready)
+        return self._embeddings.vectors(texts, pooling, self.ready, tenant)
 
     async def stats(self) -> dict[str, Any]:
         """What is where, and what it was good for. Raises `CommandError` `trouble`."""
@@ -217,11 +232,15 @@ class Engine:
 
     def _pump(self) -> None:
         """Give the worker what fits, and tell those that wait where they are."""
-        while self.ready and (submit := self._admission.next()):
+        while self.ready and (submit := self._next()):
             self._runs[submit.run].wait(0)
             self._supervisor.send(submit)
+        self._embeddings.pump()
         for position, run in self._admission.positions():
             self._runs[run].wait(position)
+
+    def _next(self) -> Submit | None:
+        return self._admission.next(vectors=self._embeddings.pending, held=self._embeddings.isolating)
 
     # What the process says
 

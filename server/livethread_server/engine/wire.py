@@ -149,12 +149,13 @@ class AskStats(Struct, frozen=True, tag="ask_stats"):
 
 class Embed(Struct, frozen=True, kw_only=True, tag="embed"):
     """Turn texts (token ids, special ones included) into vectors, in order and after all runs' needs; each is answered
-    by an `Embedded`, all of them by one `EmbedEnded`.
+    by an `Embedded`, all of them by one `EmbedEnded`. Tenants take turns, and what one asks for does.
     """
 
     ask: int
     texts: tuple[tuple[int, ...], ...]
     pooling: Pooling
+    tenant: str = ""
 
 
 class CancelEmbed(Struct, frozen=True, tag="cancel_embed"):

@@ -57,6 +57,9 @@ class ModelBench:
     async def template(self, turns: Sequence[ChatTurn], *, go_on: bool, header: bool) -> str:
         return await self._texts.rendered(turns, go_on=go_on, header=header)
 
+    async def turn_end(self) -> tuple[int, ...]:
+        return await self._texts.turn_end()
+
     async def infill(self, before: str | Sequence[int], after: str) -> tuple[int, ...]:
         return await self._texts.infill(before, after)
 
@@ -74,6 +77,7 @@ class ModelBench:
         self, prompt: tuple[int, ...], sampling: Sampling, *, choices: int = 1
     ) -> tuple[tuple[Choice, ...], Usage]:
         self._texts.check_prompt(prompt)
+        self._engine.check_task(choices)
         seed = sampling.seed or 0
         samplings = [msgspec.structs.replace(sampling, seed=(seed + index) % SEEDS) for index in range(choices)]
         left = self._texts.context - len(prompt)
@@ -91,6 +95,7 @@ class ModelBench:
     ) -> tuple[Sequence[float], Usage]:
         longest = max(map(len, continuations), default=0)
         self._texts.check_prompt(prompt, longest)
+        self._engine.check_task(len(continuations))
         runs = TaskRuns(self._engine, self._task.owner)
         try:
             outputs = [runs.submit(prompt, FORCED, tokens) for tokens in continuations]
@@ -104,7 +109,7 @@ class ModelBench:
     ) -> AsyncGenerator[Vector, None]:
         self._texts.check_embedded(texts, self.abilities.embed_tokens)
         tokens = 0
-        async with aclosing(self._engine.embed(texts, pooling or self._shop.pooling)) as vectors:
+        async with aclosing(self._engine.embed(texts, pooling or self._shop.pooling, self._task.owner)) as vectors:
             async for done, (index, rows) in numbered(vectors, begun=self._task.begun):
                 tokens += len(texts[index])
                 self._task.used(Usage(tokens, 0, 0))

@@ -78,6 +78,10 @@ class Bench(Protocol):
     async def template(self, turns: Sequence[ChatTurn], *, go_on: bool, header: bool) -> str:
         """The same as text, without the ``header`` where it is not wanted."""
 
+    async def turn_end(self) -> tuple[int, ...]:
+        """The token that ends an assistant's turn, if the model has one: behind an answer that is scored it tells one
+        that ends here from one that goes on."""
+
     async def infill(self, before: str | Sequence[int], after: str) -> tuple[int, ...]:
         """The tokens that ask for what is between two texts. `CommandError` where the model has none for that."""
 

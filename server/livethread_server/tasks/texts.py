@@ -83,6 +83,11 @@ class Texts:
         """A chat as text, as its template writes it."""
         return await self._beside(lambda: self._prompter.written(turns, header=header, go_on=go_on))
 
+    async def turn_end(self) -> tuple[int, ...]:
+        """What ends an assistant's turn: one token, or none."""
+        end = await self._beside(self._prompter.turn_end)
+        return () if end is None else (end,)
+
     async def sampling(self, asked: Sampling) -> tuple[Sampling, Sampling]:
         """What holds, as it is told and as the engine takes it."""
         told = resolve(asked, MODEL_SAMPLING)

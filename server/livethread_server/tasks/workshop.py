@@ -39,11 +39,18 @@ class TaskEngine(Protocol):
     def submit(self, submit: Submit) -> Outputs:
         """Start or queue a run; `CommandError` where it cannot be taken."""
 
+    def check_task(self, runs: int) -> None:
+        """`CommandError` where one task can never have so many runs at once."""
+
     def cancel(self, run: str) -> None:
         """End a run, if it has not ended."""
 
-    def embed(self, texts: Sequence[tuple[int, ...]], pooling: Pooling) -> AsyncGenerator[tuple[int, Any], None]:
-        """Each text's place and its rows, a numpy array. `CommandError` before anything is waited for, or later."""
+    def embed(
+        self, texts: Sequence[tuple[int, ...]], pooling: Pooling, tenant: str
+    ) -> AsyncGenerator[tuple[int, Any], None]:
+        """Each text's place and its rows, a numpy array; tenants take turns. `CommandError` before anything is waited
+        for, or later.
+        """
 
 
 class Workshop:

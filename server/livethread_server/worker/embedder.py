@@ -1,4 +1,4 @@
-"""Texts on their way to vectors: many askers take turns, and short texts share a batch.
+"""Texts on their way to vectors: tenants take turns, and their askers, and short texts share a batch.
 
 A long text is read in chunks, as prompts are, so that it holds nobody up. This module must never know runs, threads
 or pipes.
@@ -7,12 +7,12 @@ or pipes.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 
 import numpy as np
 
 from livethread_server.engine.wire import Embed, Embedded, EmbedEnded
+from livethread_server.worker.asker_turns import AskerTurns
 from livethread_server.worker.llama import DecodeFailed, LoadFailed, Model, Portion, Rows, VectorContext
 from livethread_server.worker.pooling import Pool
 from livethread_server.worker.scheduler import LEAST, Costs
@@ -61,7 +61,7 @@ class Embedder:
         self._contexts: dict[bool, VectorContext] = {}
         self._costs = Costs()
         self._costs.saw_chunk(LEAST, 0, LEAST * token_ms)
-        self._turns: deque[_Asked] = deque()
+        self._turns = AskerTurns[_Asked]()
         self._asked: dict[int, _Asked] = {}
         self._half: _Text | None = None
         self._saved_ms = 0.0
@@ -79,7 +79,7 @@ class Embedder:
             self._answers.append(EmbedEnded(embed.ask, trouble))
             return
         asked = self._asked[embed.ask] = _Asked(embed)
-        self._turns.append(asked)
+        self._turns.add(embed.tenant, asked)
 
     def cancel(self, ask: int) -> None:
         """Give up what is left of an `Embed`; one that is over has had its end."""
@@ -127,7 +127,7 @@ class Embedder:
         """One batch of at most so many tokens, but at least one text where those come whole."""
         texts: list[tuple[_Text, int]] = []
         try:
-            context = self._context((self._half.asked if self._half else self._turns[0]).ranks)
+            context = self._context((self._half.asked if self._half else self._turns.first).ranks)
             self._choose(context, min(fits, context.rows), texts)
             before = time.monotonic()
             rows = context.read([_portion(text, count) for text, count in texts])
@@ -161,7 +161,7 @@ class Embedder:
         """The next text; None where there is none of this kind, or it has no room and must have it."""
         if not self._turns:
             return None
-        asked = self._turns[0]
+        asked = self._turns.first
         if asked.ranks != (context is self._contexts.get(True)):
             return None
         if context.whole and len(asked.embed.texts[asked.begun]) > room:
@@ -169,9 +169,7 @@ class Embedder:
         taken = {text.sequence for text, _ in texts}
         text = _Text(asked, asked.begun, next(free for free in range(context.sequences) if free not in taken))
         asked.begun += 1
-        self._turns.popleft()
-        if asked.begun < len(asked.embed.texts):
-            self._turns.append(asked)
+        self._turns.take(again=asked.begun < len(asked.embed.texts))
         return text
 
     def _share_out(self, context: VectorContext, texts: list[tuple[_Text, int]], rows: Rows) -> None:
@@ -202,8 +200,7 @@ class Embedder:
     def _end(self, ended: EmbedEnded) -> None:
         asked = self._asked.pop(ended.ask)
         self._answers.append(ended)
-        if asked in self._turns:
-            self._turns.remove(asked)
+        self._turns.remove(asked.embed.tenant, asked)
         if self._half is not None and self._half.asked is asked:
             self._contexts[asked.ranks].drop(self._half.sequence)
             self._half = None

@@ -26,7 +26,9 @@ TRIES = 3
 
 
 class _Asked:
-    """A run that waits for a sequence, and maybe for chunks that are being read for it."""
+    """A run that waits for a sequence, and maybe for chunks that are being read for it. ``hurries`` while what it is to
+    copy is there for this step only.
+    """
 
     def __init__(self, arrived_at: float, submit: Submit, fetch: Fetch | None) -> None:
         self.arrived_at = arrived_at
@@ -35,6 +37,7 @@ class _Asked:
         self.tries = 0
         self.looked = fetch is not None
         self.follows: tuple[Run, int] | None = None
+        self.hurries = False
 
     @property
     def ready(self) -> bool:
@@ -100,7 +103,7 @@ class Entrance:
                 continue
             if self._must_wait(asked, chosen) or self._follows(asked, chosen):
                 continue
-            moved += self._moving(asked, chosen)
+            moved += 0 if asked.hurries else self._moving(asked, chosen)
             self._begin(asked, chosen)
             if moved >= MOVED:
                 return
@@ -153,21 +156,31 @@ class Entrance:
 
     def _follows(self, asked: _Asked, chosen: Place) -> bool:
         """Whether somebody is at what the run begins with: to wait for that is cheaper than to do it again."""
-        if not self._model.cuttable:
-            return False
+        asked.hurries = False
         if asked.follows is None:
-            held = max(chosen.reuse, asked.fetch.count if asked.fetch else 0)
-            submit = asked.submit
-            asked.follows = upcoming(
-                self._slots.running(), thread=submit.thread, tenant=submit.tenant, tokens=submit.tokens, held=held
-            )
+            asked.follows = self._upcoming(asked, chosen)
         if asked.follows is None:
             return False
         run, until = asked.follows
         if any(slot.run is run and run.ingesting and slot.in_kv < until for slot in self._slots.running()):
             return True
         asked.follows = None
+        asked.hurries = not self._model.cuttable
         return False
+
+    def _upcoming(self, asked: _Asked, chosen: Place) -> tuple[Run, int] | None:
+        """Whom to wait for, and until he has how many tokens. Memory that cannot be cut can be copied as it is only:
+        then it must be the place where the other's prompt pauses to be marked, as it does where both are the same.
+        """
+        held = max(chosen.reuse, asked.fetch.count if asked.fetch else 0)
+        submit = asked.submit
+        found = upcoming(
+            self._slots.running(), thread=submit.thread, tenant=submit.tenant, tokens=submit.tokens, held=held
+        )
+        if found is None or self._model.cuttable:
+            return found
+        run, until = found
+        return found if until == most_reusable(run.submit.tokens) else None
 
     def _begin(self, asked: _Asked, chosen: Place | None) -> None:
         self._waiting.remove(asked)

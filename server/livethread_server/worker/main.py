@@ -48,14 +48,14 @@ def main() -> int:
         model = llama.Model(configure.model_path, gpu_layers=configure.gpu_layers, extra_bufts=configure.extra_bufts)
         context = _context(model, configure)
         generates = context.remembers and model.causal
-        costs = canary.prove(context) if generates else canary.prove_vectors(_vectors(model, configure))
+        costs = canary.prove(context) if generates else canary.prove_vectors(_vectors(context, configure))
     except llama.LoadFailed as error:
         outbox.send(Failed(str(error)))
         return 1
     with llama.loaded(model, context):
         embedder = Embedder(
             model,
-            lambda ranks: _vectors(model, configure, ranks=ranks),
+            lambda ranks: _vectors(context, configure, ranks=ranks),
             length=context.length,
             token_ms=costs.of_token(0),
         )
@@ -101,10 +101,12 @@ def _context(model: llama.Model, configure: Configure) -> llama.Context:
     )
 
 
-def _vectors(model: llama.Model, configure: Configure, *, ranks: bool = False) -> llama.VectorContext:
+def _vectors(context: llama.Context, configure: Configure, *, ranks: bool = False) -> llama.VectorContext:
+    """A context for vectors beside the one that generates, or would: it shows whether there is KV at all."""
     return llama.VectorContext(
-        model,
-        length=min(configure.context, model.trained_context),
+        context.model,
+        length=context.length,
+        remembers=context.remembers,
         ranks=ranks,
         flash_attention=choose(configure, gpu=llama.offloads(configure.gpu_layers)).flash_attention,
         threads=configure.threads or _threads(),

@@ -8,13 +8,13 @@ from livethread_server.engine.admission import Admission, Room
 from livethread_server.engine.wire import Submit, is_side
 
 
-def submit(run: str, prompt: int = 10, most: int | None = 10, forced: int = 0) -> Submit:
+def submit(run: str, prompt: int = 10, most: int | None = 10, forced: int = 0, tenant: str = "x") -> Submit:
     """A thread's run, or a task's, whose name begins as a task does."""
     sampling = Sampling(max_tokens=most)
     return Submit(
         run=run,
         thread=run,
-        tenant="x",
+        tenant=tenant,
         tokens=(1,) * prompt,
         sampling=sampling,
         side=is_side(run),
@@ -199,3 +199,70 @@ def test_nobody_of_either_kind_passes_a_run_that_must_be_alone() -> None:
     assert started(admission) == ["~1"]
     admission.release("~1")
     assert started(admission) == ["a", "b"]
+
+
+def test_tenants_take_turns_with_their_tasks() -> None:
+    admission = opened(tasks=1)
+    admission.offer(submit("~0", tenant="a"))
+    started(admission)
+    for run in ("~1", "~2"):
+        admission.offer(submit(run, tenant="a"))
+    admission.offer(submit("~3", tenant="b"))
+    assert list(admission.positions()) == [(1, "~1"), (2, "~3"), (3, "~2")]
+    order = []
+    for run in ("~0", "~1", "~3"):
+        admission.release(run)
+        order += started(admission)
+    assert order == ["~1", "~3", "~2"]
+
+
+def test_threads_runs_are_served_in_order_whose_ever_they_are() -> None:
+    admission = opened(slots=1)
+    for run, tenant in (("a", "x"), ("b", "x"), ("c", "x"), ("d", "y")):
+        admission.offer(submit(run, tenant=tenant))
+    assert admission.waiting == ("a", "b", "c", "d")
+
+
+def test_who_fills_his_share_leaves_room_for_others() -> None:
+    admission = opened(tasks=1)
+    admission.offer(submit("~0", tenant="a"))
+    started(admission)
+    for run in ("~1", "~2"):
+        admission.offer(submit(run, tenant="a"))
+    admission.offer(submit("~3", tenant="b"))
+    for tenant in ("a", "b", "c"):
+        with pytest.raises(CommandError, match="no more of yours may"):
+            admission.offer(submit("~4", tenant=tenant))
+    assert admission.waiting == ("~1", "~3", "~2")
+
+
+def test_a_task_has_room_for_so_many_runs_as_there_are_slots_and_places_in_its_line() -> None:
+    assert opened(slots=5, tasks=3).most_of_a_task == 5
+
+
+def test_a_run_that_must_be_alone_waits_for_vectors_and_nobody_passes_it() -> None:
+    admission = opened(slots=9)
+    admission.take_back([submit("a"), submit("b")])
+    assert not admission.isolating
+    admission.isolate("a")
+    assert admission.isolating
+    assert admission.next(vectors=True) is None
+    assert started(admission) == ["a"]
+    assert admission.isolating
+    admission.trust("a")
+    assert not admission.isolating
+    assert started(admission) == ["b"]
+
+
+def test_while_vectors_must_be_alone_only_runs_go_that_must_be_so_too() -> None:
+    admission = opened(slots=9)
+    for run in "ab":
+        admission.offer(submit(run))
+    assert admission.next(held=True) is None
+    admission.isolate("a")
+    found = admission.next(held=True)
+    assert found is not None
+    assert found.run == "a"
+    admission.release("a")
+    assert admission.next(held=True) is None
+    assert started(admission) == ["b"]

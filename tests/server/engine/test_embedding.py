@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from livethread.errors import CommandError, ErrorCode
-from livethread_server.engine.embedding import DEATHS, Embeddings, Rows, Text
+from livethread_server.engine.embedding import SUSPECT, Embeddings, Rows, Text
 from livethread_server.engine.wire import CancelEmbed, Embed, Embedded, EmbedEnded, Pooling, Ready
 
 READY = Ready(
@@ -31,14 +32,15 @@ class Process:
 
     def __init__(self) -> None:
         self.got: list[Embed | CancelEmbed] = []
-        self.embeddings = Embeddings(self.got.append, MOST)
+        self.runs = SimpleNamespace(given=False, isolating=False)
+        self.embeddings = Embeddings(self.got.append, MOST, self.runs)
         self.embeddings.opened()
 
     def ask(
-        self, *texts: Text, pooling: Pooling = "mean", ready: Ready = READY
+        self, *texts: Text, pooling: Pooling = "mean", ready: Ready = READY, tenant: str = ""
     ) -> asyncio.Task[list[tuple[int, Rows]]]:
         async def all_of() -> list[tuple[int, Rows]]:
-            return [found async for found in self.embeddings.vectors(texts, pooling, ready)]
+            return [found async for found in self.embeddings.vectors(texts, pooling, ready, tenant)]
 
         return asyncio.ensure_future(all_of())
 
@@ -115,6 +117,17 @@ async def test_more_than_may_wait_is_refused_until_there_is_room(process: Proces
     await asyncio.wait([again])
 
 
+async def test_who_waits_for_all_that_he_may_leaves_others_as_much(process: Process) -> None:
+    asked = [process.ask(*[(1,)] * count, tenant=tenant) for tenant, count in (("a", 8), ("b", 4), ("c", 2))]
+    await turn()
+    assert [one.tenant for one in process.got if isinstance(one, Embed)] == ["a", "b", "c"]
+    for tenant, count in (("a", 1), ("b", 1), ("d", 2)):
+        assert (await refusal(process.ask(*[(1,)] * count, tenant=tenant))).code == ErrorCode.QUEUE_FULL
+    for one in asked:
+        one.cancel()
+    await asyncio.wait(asked)
+
+
 async def test_what_would_never_have_room_is_refused_for_good(process: Process) -> None:
     error = await refusal(process.ask(*[(1,)] * 9))
     assert (error.code, error.details) == (ErrorCode.TOO_LARGE, {"queued_vectors": MOST})
@@ -175,33 +188,82 @@ async def test_the_next_process_is_asked_for_what_the_last_one_had_not_answered(
     assert told(await late) == [(0, [[4, 4]])]
 
 
-async def test_of_those_it_died_with_the_next_process_gets_one_after_the_other(process: Process) -> None:
+def die(process: Process, times: int = 1) -> None:
+    """The process dies so often, each time with what it was given."""
+    for _ in range(times):
+        process.embeddings.died("The engine died.")
+        process.asks()
+        process.embeddings.opened()
+
+
+async def test_of_those_it_died_with_often_the_next_process_gets_one_after_the_other(process: Process) -> None:
     asked = [process.ask((number,)) for number in (1, 2)]
     await turn()
-    process.embeddings.died("The engine died.")
-    process.asks()
-    process.embeddings.opened()
+    die(process)
+    assert process.asks() == [(0, ((1,),)), (1, ((2,),))]
+    die(process, SUSPECT - 1)
     assert process.asks() == [(0, ((1,),))]
+    late = process.ask((3,))
+    await turn()
+    assert process.embeddings.isolating
     process.say(0, 0, 1, 1)
+    process.embeddings.heard(EmbedEnded(0))
     await asked[0]
     assert process.asks() == [(1, ((2,),))]
     process.say(1, 0, 2, 2)
-    await asked[1]
+    assert not process.embeddings.isolating
+    assert process.asks() == [(2, ((3,),))]
+    process.say(2, 0, 3, 3)
+    await asyncio.gather(asked[1], late)
 
 
 async def test_a_text_that_kills_is_given_up_and_the_others_are_answered(process: Process) -> None:
     poison, other = process.ask((1,)), process.ask((2,))
     await turn()
-    for _ in range(DEATHS):
-        process.embeddings.died("The engine died.")
-        process.asks()
-        process.embeddings.opened()
+    die(process, SUSPECT + 1)
+    assert process.asks() == [(1, ((2,),))]
     error = await refusal(poison)
     assert (error.code, "had died with these texts before" in str(error)) == (ErrorCode.INTERNAL, True)
-    await turn()
-    assert process.asks() == [(1, ((2,),))]
     process.say(1, 0, 2, 2)
     assert told(await other) == [(0, [[2, 2]])]
+
+
+async def test_what_runs_do_is_not_held_against_texts_beside_them(process: Process) -> None:
+    process.runs.given = True
+    asked = process.ask((1,))
+    await turn()
+    die(process, SUSPECT)
+    assert process.asks() == []
+    process.embeddings.pump()
+    assert process.asks() == []
+    process.runs.given = False
+    process.embeddings.pump()
+    assert process.asks() == [(0, ((1,),))]
+    process.say(0, 0, 1, 1)
+    await asked
+
+
+async def test_nothing_is_asked_beside_a_run_that_must_be_alone(process: Process) -> None:
+    process.runs.isolating = True
+    asked = process.ask((1,))
+    await turn()
+    assert process.asks() == []
+    process.runs.isolating = False
+    process.embeddings.pump()
+    process.say(0, 0, 1, 1)
+    await asked
+
+
+async def test_what_was_given_up_is_in_the_process_until_it_says_that_it_has_stopped(process: Process) -> None:
+    asked = process.ask((1,), (2,))
+    await turn()
+    asked.cancel()
+    await asyncio.wait([asked])
+    rooms: list[None] = []
+    process.embeddings.on_room = lambda: rooms.append(None)
+    assert process.embeddings.pending
+    process.embeddings.heard(EmbedEnded(0, cancelled=True))
+    assert (process.embeddings.pending, len(rooms)) == (False, 1)
 
 
 async def test_an_answer_in_between_forgives_a_death(process: Process) -> None:

@@ -277,8 +277,16 @@ async def test_without_sequences_for_tasks_their_runs_are_unsupported(tmp_path: 
         check_text(await whole(submit(engine, "r")))
 
 
+async def test_a_task_that_can_never_have_so_many_runs_is_refused_for_good(tmp_path: Path) -> None:
+    async with engine_of(tmp_path) as engine:
+        engine.check_task(TASKS + 256)
+        with pytest.raises(CommandError, match="never room for more than 258") as refused:
+            engine.check_task(TASKS + 257)
+        assert (refused.value.code, refused.value.details) == (ErrorCode.TOO_LARGE, {"limit": 258, "runs": 259})
+
+
 async def vectors(engine: Engine, *texts: tuple[int, ...]) -> list[tuple[int, list[list[float]]]]:
-    return [(index, rows.tolist()) async for index, rows in engine.embed(texts, "mean")]
+    return [(index, rows.tolist()) async for index, rows in engine.embed(texts, "mean", "x")]
 
 
 async def test_texts_are_embedded_by_the_next_process_and_one_that_kills_is_given_up(tmp_path: Path) -> None:
@@ -294,11 +302,32 @@ async def test_texts_are_embedded_by_the_next_process_and_one_that_kills_is_give
         assert not engine._owes()
 
 
+async def test_a_run_that_must_be_alone_does_not_end_for_a_text_that_kills(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, die=[2, 2], deadly=[7]) as engine:
+        run = submit(engine, "r", 50)
+        await until(lambda: engine.restarts == 2)
+        await engine.wait_ready()
+        poison = asyncio.ensure_future(vectors(engine, (7,)))
+        check_text(await whole(run), 50)
+        with pytest.raises(CommandError, match="now it had nothing else"):
+            await poison
+
+
+async def test_a_text_is_answered_beside_a_run_that_kills(tmp_path: Path) -> None:
+    async with engine_of(tmp_path, poison={"bad": 1}, late=[7]) as engine:
+        bad = submit(engine, "bad")
+        asked = asyncio.ensure_future(vectors(engine, (7,)))
+        said = await whole(bad)
+        assert said.finished is not None
+        assert said.finished.reason == "error"
+        assert [index for index, _ in await asked] == [0]
+
+
 async def test_who_asks_for_vectors_of_a_model_that_is_gone_hears_it(tmp_path: Path) -> None:
     async with engine_of(tmp_path, deadly=[7], refuse_from=1) as engine:
         with pytest.raises(CommandError) as refused:
             await vectors(engine, (7,))
         assert refused.value.code == ErrorCode.MODEL_UNAVAILABLE
         with pytest.raises(CommandError) as again:
-            engine.embed([(1,)], "mean")
+            engine.embed([(1,)], "mean", "x")
         assert again.value.code == ErrorCode.MODEL_UNAVAILABLE

@@ -64,6 +64,16 @@ def test_askers_take_turns_so_that_many_texts_do_not_hold_up_one() -> None:
     assert (2, None) in order(readers.embedder.answers())
 
 
+def test_tenants_take_turns_however_many_askers_each_has() -> None:
+    readers = Readers(partial(Reader, rows=8, sequences=2))
+    for ask in range(4):
+        readers.embedder.ask(embed(ask, *[(number,) * 4 for number in range(5)], tenant="a"))
+    readers.embedder.ask(embed(9, (50,) * 4, (60,) * 4, tenant="b"))
+    readers.embedder.advance(PLENTY)
+    readers.embedder.advance(PLENTY)
+    assert order(readers.embedder.answers()) == [(0, 0), (9, 0), (1, 0), (9, 1), (9, None)]
+
+
 def test_a_long_text_is_read_in_chunks_of_what_a_budget_has_room_for(readers: Readers) -> None:
     readers.embedder.ask(embed(1, range(40)))
     for _ in range(4):

@@ -78,6 +78,24 @@ def test_a_run_begins_with_its_prompt_and_not_with_what_it_generated(entrance: E
     assert run_of(slot).known == 303
 
 
+@pytest.mark.parametrize(("cuttable", "same", "waits"), [(True, 30, True), (False, 40, True), (False, 30, False)])
+def test_where_memory_cannot_be_cut_only_a_prompt_that_is_the_same_is_waited_for(
+    context: Context, monkeypatch: pytest.MonkeyPatch, cuttable: bool, same: int, waits: bool
+) -> None:
+    monkeypatch.setattr(Model, "cuttable", cuttable)
+    tiers = Tiers(context, Configure(model_path=__file__, context=LENGTH, sequences=0, task_sequences=SEQUENCES))
+    entrance, slots = Entrance(context, tiers), tiers.residencies.slots
+    prompts = {"a": tuple(range(300, 340)), "b": (*range(300, 300 + same), *range(400, 440 - same))}
+    for run, tokens in prompts.items():
+        asked = Submit(run=run, thread="~1", tenant="x", tokens=tokens, sampling=Sampling(), side=True)
+        entrance.ask(0.0, asked, None)
+    entrance.admit()
+    assert inside(slots) == (["a"] if waits else ["a", "b"])
+    for slot in slots.running():
+        run_of(slot).sampler.close()
+    tiers.files.close()
+
+
 def test_a_run_that_waits_can_be_withdrawn(entrance: Entrance, slots: Slots) -> None:
     entrance.ask(0.0, submit("a"), None)
     entrance.withdraw("a")

@@ -7,6 +7,9 @@ from typing import Any
 
 from livethread_server.engine.packing import pack, unpack_up
 from livethread_server.engine.wire import Configure, Failed, Ready
+from livethread_server.worker.llama import Model, loaded, quiet
+from livethread_server.worker.main import _context, _vectors
+from tests.tiny_gemma import tiny_gemma
 
 COMMAND = [sys.executable, "-m", "livethread_server.worker.main"]
 
@@ -50,3 +53,14 @@ def test_it_says_why_it_cannot_load(tmp_path: Path) -> None:
     assert ended.returncode == 1
     (failed,) = unpack_up().feed(ended.stdout)
     assert failed == Failed(f"There is no model file at {tmp_path / 'no'}. Check the path.")
+
+
+def test_a_model_without_kv_reads_whole_texts_for_vectors_whatever_its_file_says(tmp_path: Path) -> None:
+    (tmp_path / "gemma.gguf").write_bytes(tiny_gemma())
+    asked = Configure(model_path=str(tmp_path / "gemma.gguf"), context=400, sequences=1, threads=1)
+    quiet()
+    model = Model(asked.model_path, extra_bufts=False)
+    with loaded(model, _context(model, asked)) as context:
+        vectors = _vectors(context, asked)
+        assert (model.causal, context.remembers, vectors.whole, vectors.most) == (True, False, True, 400)
+        vectors.close()

@@ -163,3 +163,16 @@ def test_tasks_go_on_in_their_sequence_and_choices_say_the_same(shared: tuple[Co
     assert reused(second) == 52
     assert tokens_of(second) == tokens_of(third)
     driven.tiers.files.close()
+
+
+def test_choices_that_run_at_once_read_their_prompt_once(shared: tuple[Context, Costs]) -> None:
+    for sequence in range(SEQUENCES):
+        shared[0].drop(sequence)
+    driven = Driven(*shared, Configure(model_path=__file__, context=LENGTH, sequences=0, task_sequences=SEQUENCES))
+    prompt = words(4, LONG - 200)
+    for run in ("r1", "r2"):
+        driven.submit(run, prompt, "~1", max_tokens=3)
+    first, second = driven.finish("r1", "r2")
+    assert [reused(first), reused(second)] == [0, LONG - 202]
+    assert tokens_of(first) == tokens_of(second)
+    driven.tiers.files.close()

@@ -35,8 +35,10 @@ class TextClassification:
         turn = ChatTurn("user", _question(asked))
         prompt = await bench.chat([turn], go_on=False)
         answers = [await bench.tokenize(label, special=False) for label in labels]
-        logprobs, usage = await bench.score(prompt, answers)
-        return TextClassificationResult(_ranked(labels, answers, logprobs, asked.normalise), usage)
+        end = await bench.turn_end()
+        logprobs, usage = await bench.score(prompt, [answer + end for answer in answers])
+        ranked = _ranked(labels, answers, logprobs, len(end) if asked.normalise else None)
+        return TextClassificationResult(ranked, usage)
 
 
 def _question(asked: TextClassificationInput) -> str:
@@ -53,10 +55,11 @@ def _distinct(labels: Sequence[str]) -> Sequence[str]:
 
 
 def _ranked(
-    labels: Sequence[str], answers: Sequence[tuple[int, ...]], logprobs: Sequence[float], normalise: bool
+    labels: Sequence[str], answers: Sequence[tuple[int, ...]], logprobs: Sequence[float], end: int | None
 ) -> tuple[LabelScore, ...]:
+    """The likeliest first; for each token, and the ``end`` ones behind it, unless that is None."""
     weights = [
-        logprob / max(1, len(tokens)) if normalise else logprob
+        logprob if end is None else logprob / max(1, len(tokens) + end)
         for logprob, tokens in zip(logprobs, answers, strict=True)
     ]
     likeliest = max(weights)

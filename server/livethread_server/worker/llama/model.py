@@ -77,7 +77,7 @@ class Model:
 
     @property
     def causal(self) -> bool:
-        """Whether no token sees those behind it, so that a text can be read in chunks."""
+        """Whether no token sees those behind it, as far as the file says: of some kinds llama.cpp knows better."""
         return self._metadata("attention.causal") != "false"
 
     @property

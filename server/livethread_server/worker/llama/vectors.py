@@ -37,6 +37,10 @@ class Portion(Struct, frozen=True):
 class VectorContext:
     """Reads texts of at most ``length`` tokens; with ``ranks`` it tells their scores instead of vectors.
 
+    A text can be read in pieces only where no token sees those behind it, and where what was read is remembered:
+    ``remembers`` says whether contexts of this model have KV. Some that have none see everything, and their files do
+    not say so (EmbeddingGemma's).
+
     ``rows`` is the most tokens that texts may share in one `read`, ``most`` those that one alone may have there,
     ``sequences`` the most texts; ``whole`` tells that none of them may come in pieces. The layout is unified: a batch
     has few cells, and texts of any length share it in one go, whereas llama.cpp takes a split one apart by their
@@ -44,11 +48,18 @@ class VectorContext:
     """
 
     def __init__(
-        self, model: Model, *, length: int, ranks: bool = False, flash_attention: bool = False, threads: int = 1
+        self,
+        model: Model,
+        *,
+        length: int,
+        remembers: bool = True,
+        ranks: bool = False,
+        flash_attention: bool = False,
+        threads: int = 1,
     ) -> None:
         self.model = model
         self._ranks = ranks
-        self.whole = not model.causal
+        self.whole = not (model.causal and remembers)
         self.rows = _rows(model)
         self.most = max(self.rows, length if self.whole else 0)
         self.sequences = min(_RECURRENT_SEQUENCES if model.recurrent else _SEQUENCES, self.rows)
@@ -72,11 +83,12 @@ class VectorContext:
                 f"llama.cpp cannot make a context for vectors of {length} tokens. Choose a shorter context."
             )
         self._memory = llama.llama_get_memory(self._pointer)
+        assert self._memory or self.whole
         self._batch = Batch(self.most)
 
     @property
     def remembers(self) -> bool:
-        """Whether there is KV; where not, a text is read whole in any case."""
+        """Whether there is KV (``llama_get_memory``)."""
         return bool(self._memory)
 
     def close(self) -> None:

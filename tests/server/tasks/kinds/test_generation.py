@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from livethread.errors import CommandError, ErrorCode
-from livethread.model import Sampling
+from livethread.model import Principal, Sampling
 from livethread.tasks import GenerationInput, ResponseFormat
 from livethread_server.tasks.bench import NEVER
 from livethread_server.tasks.kinds.generation import ANY_OBJECT, sampling_of
@@ -85,3 +85,16 @@ async def test_ends_are_never_drawn_where_they_are_ignored(house: House, do: Do,
     assert submit.sampling.logit_bias == {5: 1.0} | dict.fromkeys(vocabulary.ends, NEVER)
     assert vocabulary.eos in vocabulary.ends
     assert result.sampling.logit_bias == {5: 1.0}
+
+
+async def test_more_choices_than_the_engine_can_ever_have_are_refused_for_good(house: House) -> None:
+    house.engine.most_of_a_task = 3
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("chat-completion", {"messages": HI, "n": 4}),
+        ("text-classification", {"content": "A", "labels": ["a", "b", "c", "d"]}),
+    ]
+    for kind, what in asked:
+        with pytest.raises(CommandError) as caught:
+            await house.tasks.create(Principal("alice", "Alice"), kind, what)
+        assert (caught.value.code, caught.value.retryable) == (ErrorCode.TOO_LARGE, False)
+    assert house.engine.submitted == {}

@@ -9,10 +9,11 @@ import llama_cpp.llama_cpp as llama
 import numpy as np
 import pytest
 
-from livethread_server.worker.llama import LoadFailed, Model, Portion, Rows, VectorContext, quiet
+from livethread_server.worker.llama import Context, LoadFailed, Model, Portion, Rows, VectorContext, quiet
 from livethread_server.worker.pooling import Pool
 from tests.driven import words
 from tests.minilm import LONGEST, classifier, head
+from tests.tiny_gemma import tiny_gemma
 
 TEXTS = [words(number, count) for number, count in enumerate((60, 7, 33))]
 CLS, SEP = 101, 102
@@ -105,6 +106,21 @@ def test_an_encoder_reads_whole_texts_as_llama_does(encoder: Model) -> None:
     longest = context.read([Portion(0, 0, (CLS,) * LONGEST)])
     assert longest.shape == (LONGEST, 384)
     context.close()
+
+
+def test_a_model_that_sees_whole_texts_and_does_not_say_so_reads_them_whole(tmp_path: Path) -> None:
+    (tmp_path / "gemma.gguf").write_bytes(tiny_gemma())
+    quiet()
+    model = Model(str(tmp_path / "gemma.gguf"), extra_bufts=False)
+    beside = Context(model, length=64, sequences=1)
+    assert (model.causal, beside.remembers) == (True, False)
+    context = VectorContext(model, length=400, remembers=beside.remembers, threads=2)
+    assert (context.whole, context.rows, context.most) == (True, 256, 400)
+    tokens = tuple(range(3, 283)) + tuple(range(50, 100))
+    theirs = of_llama(model, tokens, llama.LLAMA_POOLING_TYPE_MEAN)
+    assert likeness(context.read([Portion(0, 0, tokens)]).mean(axis=0), theirs) > 0.9999
+    for each in (context, beside, model):
+        each.close()
 
 
 def test_a_score_is_what_the_head_makes_of_the_first_vector(reranker_path: Path) -> None:
