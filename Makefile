@@ -30,7 +30,7 @@ format: install
 	$(BIN)/ruff check --fix .
 
 fuzz: install
-	LIVETHREAD_FUZZ=10000 $(RUN) pytest tests/server/test_fuzz.py tests/server/sockets/test_fuzz.py tests/e2e/test_openapi_fuzz.py --timeout 0 $(ARGS)
+	LIVETHREAD_FUZZ=10000 $(RUN) pytest tests/server/test_fuzz.py tests/server/sockets/test_fuzz.py tests/e2e/test_openapi_fuzz.py tests/e2e/test_eviction_killed.py --timeout 0 $(ARGS)
 
 bench: install
 	$(RUN) tests.bench $(if $(PEER),--peer $(PEER)) $(ARGS)

@@ -133,9 +133,7 @@ class Supervisor:
         life = Life()
         environment = _DEFAULTS | os.environ | {"GGML_NO_BACKTRACE": "1"}
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=PIPE, stdout=PIPE, env=environment
-            )
+            self._process = await self._started(environment)
         except Exception as error:  # whatever it is, nobody else would hear of it
             life.failed = (
                 f"The engine's process cannot be started: {error}. Give the server's user more of what it lacks."
@@ -156,6 +154,18 @@ class Supervisor:
             life.code = await _end(self._process)
             self._process = None
         return life
+
+    async def _started(self, environment: dict[str, str]) -> Process:
+        """A new process. Where it is wanted no more before it stands, it is ended as any other: asyncio would leave it."""
+        starting = asyncio.create_task(
+            asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE, env=environment)
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):  # it cannot be started anyway
+                await _end(await starting)
+            raise
 
     async def _listen(self, process: Process, life: Life) -> None:
         assert process.stdout

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import psutil
 import pytest
 
 from livethread.errors import CommandError, ErrorCode
@@ -189,6 +190,17 @@ async def test_a_process_that_ignores_its_pipe_is_killed(monkeypatch: pytest.Mon
         await kept.supervisor.settled()
 
     await Kept("say(ready)\nimport time\ntime.sleep(1000)").run(scenario)
+
+
+@pytest.mark.parametrize("turns", range(1, 8))
+async def test_a_process_that_is_wanted_no_more_while_it_starts_is_not_left_behind(turns: int) -> None:
+    keeping = asyncio.create_task(Kept("hear()").supervisor.run())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    assert keeping.cancelled()
+    assert not psutil.Process().children()
 
 
 async def test_what_cannot_be_read_is_a_death() -> None:

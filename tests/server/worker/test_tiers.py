@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.driven import Driven, reused, sources, tokens_of, words
 
 LENGTH, SEQUENCES = 1024, 3
 PLENTY = 1 << 30
+PROMPT = words(1, 300) + words(2, 9)
 
 Start = Callable[..., Driven]
 
@@ -41,34 +43,52 @@ def shared(model_path: Path) -> Iterator[tuple[Context, Costs]]:
         yield context, canary.prove(context)
 
 
+def engine(shared: tuple[Context, Costs], folder: Path, **fields: Any) -> Driven:
+    """One that holds nothing, over the tiers in a folder."""
+    for sequence in range(SEQUENCES):
+        shared[0].drop(sequence)
+    settled: dict[str, Any] = {
+        "cache_dir": str(folder / "disk"),
+        "ram_dir": str(folder / "ram"),
+        "disk_bytes": PLENTY,
+        "ram_bytes": PLENTY,
+        "idle_after": 300.0,
+        "ingest_tokens": 1000,
+    }
+    configure = Configure(
+        model_path=__file__, context=LENGTH, sequences=SEQUENCES, model_digest="d", **(settled | fields)
+    )
+    return Driven(*shared, configure)
+
+
 @pytest.fixture
 def start(shared: tuple[Context, Costs], tmp_path: Path) -> Iterator[Start]:
     """Start an engine over the folders of this test; the one before is as good as killed."""
     started: list[Driven] = []
 
     def start(**fields: Any) -> Driven:
-        for sequence in range(SEQUENCES):
-            shared[0].drop(sequence)
-        settled: dict[str, Any] = {
-            "cache_dir": str(tmp_path / "disk"),
-            "ram_dir": str(tmp_path / "ram"),
-            "disk_bytes": PLENTY,
-            "ram_bytes": PLENTY,
-            "idle_after": 300.0,
-            "ingest_tokens": 1000,
-        }
-        configure = Configure(
-            model_path=__file__, context=LENGTH, sequences=SEQUENCES, model_digest="d", **(settled | fields)
-        )
         for each in started:
             each.tiers.files.settle(5)
-        started.append(Driven(*shared, configure))
+        started.append(engine(shared, tmp_path, **fields))
         return started[-1]
 
     yield start
     for each in started:
         each.tiers.files.settle(5)
         each.tiers.files.close()
+
+
+@pytest.fixture(scope="module")
+def written(shared: tuple[Context, Costs], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, ...]]:
+    """The disk tier once a thread has left 300 tokens there, and what is answered to these and nine more."""
+    folder = tmp_path_factory.mktemp("written")
+    driven = engine(shared, folder, ram_dir="")
+    clean = tokens_of(driven.ask("r1", PROMPT, "clean", tenant="z", max_tokens=6))
+    driven.ask("r2", PROMPT[:300], "t", max_tokens=1)
+    assert evicted(driven, "t") == "disk"
+    driven.tiers.files.settle(5)
+    driven.tiers.files.close()
+    return folder / "disk", clean
 
 
 def evicted(driven: Driven, thread: str) -> str:
@@ -221,13 +241,16 @@ HARMED = [(harm, False) for harm in HARMS] + [(harm, True) for harm in (flip, fo
 
 @pytest.mark.parametrize(("harm", "restarted"), HARMED)
 def test_a_harmed_file_is_a_miss_and_the_text_is_the_same(
-    start: Start, tmp_path: Path, harm: Callable[[Path], None], restarted: bool
+    start: Start,
+    written: tuple[Path, tuple[int, ...]],
+    tmp_path: Path,
+    harm: Callable[[Path], None],
+    restarted: bool,
 ) -> None:
+    folder, clean = written
+    shutil.copytree(folder, tmp_path / "disk")
     driven = start()
-    prompt = words(1, 300) + words(2, 9)
-    clean = driven.ask("r1", prompt, "clean", tenant="z", max_tokens=6)
-    driven.ask("r2", words(1, 300), "t", max_tokens=1)
-    evicted(driven, "t")
+    driven.until(lambda: Moved("t", "disk", 300) in driven.moved)
     for path in sorted((tmp_path / "disk" / "chunks").iterdir()):
         if path.exists():
             harm(path)
@@ -235,28 +258,25 @@ def test_a_harmed_file_is_a_miss_and_the_text_is_the_same(
                 break
     if restarted:
         driven = start(ram_dir="")
-    again = driven.ask("r3", prompt, "t", max_tokens=6)
-    assert tokens_of(again) == tokens_of(clean)
+    again = driven.ask("r3", PROMPT, "t", max_tokens=6)
+    assert tokens_of(again) == clean
     assert sources(again) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("harm", [flip, swap, forge])
 def test_a_harmed_file_in_ram_is_a_miss_and_the_text_is_the_same(
-    start: Start, tmp_path: Path, harm: Callable[[Path], None]
+    start: Start, written: tuple[Path, tuple[int, ...]], tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     driven = start(cache_dir="", idle_after=0.0)
-    prompt = words(1, 300) + words(2, 9)
-    clean = driven.ask("r1", prompt, "clean", tenant="z", max_tokens=6)
-    driven.step(Forget("clean"))
-    driven.ask("r2", words(1, 300), "t", max_tokens=1)
+    driven.ask("r2", PROMPT[:300], "t", max_tokens=1)
     driven.until(lambda: Moved("t", "ram", 300) in driven.moved)
     driven.tiers.files.settle(5)
     for path in sorted((tmp_path / "ram" / "chunks").iterdir()):
         harm(path)
         if harm is swap:
             break
-    again = driven.ask("r3", prompt, "t", max_tokens=6)
-    assert tokens_of(again) == tokens_of(clean)
+    again = driven.ask("r3", PROMPT, "t", max_tokens=6)
+    assert tokens_of(again) == written[1]
     assert sources(again) == (0, 0, 0)
     assert driven.stats()["tiers"]["ram"]["bad_files"] > 0
 
