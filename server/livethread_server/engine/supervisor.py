@@ -156,7 +156,7 @@ class Supervisor:
         return life
 
     async def _started(self, environment: dict[str, str]) -> Process:
-        """A new process. Where it is wanted no more before it stands, it is ended as any other: asyncio would leave it."""
+        """A new process. Where it is wanted no more before it stands, it is ended as any other; asyncio leaves it."""
         starting = asyncio.create_task(
             asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE, env=environment)
         )
