@@ -3,7 +3,7 @@
 Both servers run at the same time and take turns, because the machine's speed drifts: one asks, the other is idle. Each
 turn of both is one ratio, the median is reported. A chat's speed is all its streams' tokens from the first request to
 the last token. Needs the wheel ``xllamacpp``; without it the rows are left out. With ``--peer`` the same chats go to
-any other OpenAI-compatible server instead.
+any other OpenAI-compatible server instead, below its ``/v1`` where no path is given.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -70,7 +71,7 @@ def _both(bench: Bench, *, embed: bool) -> Iterator[tuple[Api, Api] | tuple[()]]
 @contextmanager
 def _peer(bench: Bench, sequences: int, *, embed: bool) -> Iterator[str]:
     if bench.peer is not None:
-        yield bench.peer
+        yield bench.peer.rstrip("/") + ("" if urlsplit(bench.peer).path.strip("/") else "/v1")
         return
     server = LlamaServer(bench, sequences=sequences, context=CONTEXT, embed=embed)
     server.start()
