@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from starlette.routing import BaseRoute
 
+from livethread_server.http import unknown_kind
 from livethread_server.http.about import About
 from livethread_server.http.contexts import Contexts
 from livethread_server.http.door import HttpDoor
@@ -21,7 +22,6 @@ from livethread_server.http.sharing import share_operation
 from livethread_server.http.site import stats_operation
 from livethread_server.http.tasks import task_operations
 from livethread_server.http.threads import Threads
-from livethread_server.http.unknown_kind import unknown_kind
 
 
 def api_operations(door: HttpDoor) -> list[Operation]:
@@ -34,5 +34,5 @@ def api_operations(door: HttpDoor) -> list[Operation]:
 
 def api_routes(operations: Iterable[Operation], door: HttpDoor) -> list[BaseRoute]:
     """The routes of the operations; whatever else begins with ``/v1`` is not there. A WebSocket's come before."""
-    asked = [*operations, unknown_kind(door.service.tasks.kinds)]
-    return [*routes(asked, door), nothing_else("/v1", door)]
+    astray = {unknown_kind.SHAPE: unknown_kind.UnknownKind(door.service.tasks.kinds)}
+    return [*routes(operations, door, astray=astray), nothing_else("/v1", door)]

@@ -6,7 +6,7 @@ It must never know what an operation does.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 
 from starlette.requests import ClientDisconnect, Request
@@ -28,16 +28,24 @@ log = logging.getLogger(__name__)
 
 INSTANCE = b"livethread-instance"
 Refuse = Callable[[CommandError], Response]
+Astray = Callable[[Request], CommandError | None]
+"""Says what is wrong with a request whose method a path does not have, where it knows better than that."""
 
 
-def routes(operations: Iterable[Operation], door: HttpDoor, refuse: Refuse = refusal) -> list[BaseRoute]:
+def routes(
+    operations: Iterable[Operation],
+    door: HttpDoor,
+    refuse: Refuse = refusal,
+    astray: Mapping[str, Astray] | None = None,
+) -> list[BaseRoute]:
     """A route for each path; ``refuse`` says what a refusal looks like. Paths that differ only in their parameters'
-    names are one."""
+    names are one. ``astray`` is asked by the paths' shapes."""
+    knowing = astray or {}
     shapes: dict[str, list[Operation]] = {}
     for operation in operations:
         shapes.setdefault(operation.shape, []).append(operation)
     return [
-        Route(_numbered(shape, free=any(one.free for one in found)), Resource(found, door, refuse))
+        Route(_numbered(shape, free=any(one.free for one in found)), Resource(found, door, refuse, knowing.get(shape)))
         for shape, found in shapes.items()
     ]
 
@@ -50,7 +58,10 @@ def nothing_else(prefix: str, door: HttpDoor, refuse: Refuse = refusal) -> BaseR
 class Resource:
     """What is at one path, as an ASGI app: an operation for each of some methods."""
 
-    def __init__(self, operations: Sequence[Operation], door: HttpDoor, refuse: Refuse) -> None:
+    def __init__(
+        self, operations: Sequence[Operation], door: HttpDoor, refuse: Refuse, astray: Astray | None = None
+    ) -> None:
+        self._astray = astray
         self._endpoints = {str(one.method): _Endpoint(one, door) for one in operations}
         assert len(self._endpoints) == len(operations), "two operations have one method and path"
         self._door = door
@@ -88,11 +99,16 @@ class Resource:
             raise CommandError(ErrorCode.NOT_FOUND, sentence)
         endpoint = self._endpoints.get("GET" if request.method == "HEAD" else request.method)
         if endpoint is None or (request.method == "HEAD" and endpoint.operation.streams):
-            sentence = f"{request.method} is not for this path. Use one of {self._allowed()}."
-            refused = StatusError(405, ErrorCode.BAD_REQUEST, sentence)
-            refused.headers = {"allow": self._allowed()}
-            raise refused
+            raise self._not_here(request)
         return endpoint
+
+    def _not_here(self, request: Request) -> StatusError:
+        """A method that the path does not have (RFC 9110, 15.5.6)."""
+        sentence = f"{request.method} is not for this path. Use one of {self._allowed()}."
+        error = (self._astray and self._astray(request)) or CommandError(ErrorCode.BAD_REQUEST, sentence)
+        refused = StatusError(405, error.code, error.message, **error.details)
+        refused.headers = {"allow": self._allowed()}
+        return refused
 
     def _allowed(self) -> str:
         get = self._endpoints.get("GET")

@@ -148,6 +148,9 @@ async def test_a_kind_that_is_mistyped_is_refused_with_those_that_there_are(web:
     assert answer.json()["detail"].startswith("There is no kind of task 'chat-completions'. Choose one of: chat-")
     assert answer.json()["details"] == {"field": "kind"}
     assert "POST" not in answer.headers["allow"]
+    odd = await web.post("/v1/tasks/chat-completions?wait_ms=0", headers={"If-Match": "1"}, content=b"{")
+    assert (odd.status_code, odd.headers["allow"]) == (405, "GET, DELETE, OPTIONS")
+    assert (await web.options("/v1/tasks/chat-completions")).headers["allow"] == odd.headers["allow"]
     paths = (await web.get("/v1/tasks/chat-completions")).status_code, (await web.get("/v1/tasks/kinds")).status_code
     assert paths == (404, 200)
 
