@@ -11,7 +11,7 @@ from uuid import uuid4
 import schemathesis
 from schemathesis.core import NOT_SET
 from schemathesis.core.failures import Failure
-from schemathesis.openapi.checks import RejectedPositiveData
+from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData
 
 Map = dict[str, Any]
 
@@ -56,8 +56,11 @@ def before_call(context: Any, case: schemathesis.Case[Any], kwargs: Map) -> None
 def filter_failure(
     context: Any, failure: Failure, case: schemathesis.Case[Any], response: schemathesis.Response
 ) -> bool:
-    """Whether it is one. OpenAI's API refuses what is too long with the status of what is wrong."""
-    return not (isinstance(failure, RejectedPositiveData) and b'"context_length_exceeded"' in response.content)
+    """Whether it is one. OpenAI's API refuses what is too long with the status of what is wrong; and what is not there
+    may be a message in a thread that is."""
+    too_long = isinstance(failure, RejectedPositiveData) and b'"context_length_exceeded"' in response.content
+    no_message = isinstance(failure, EnsureResourceAvailability) and b"There is no message" in response.content
+    return not (too_long or no_message)
 
 
 def _bound(sampling: Any, *, openai: bool = False) -> None:
