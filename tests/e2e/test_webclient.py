@@ -8,6 +8,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.browser import (
+    CREATE,
     ENDLESS,
     SHORT,
     NewPage,
@@ -493,6 +494,17 @@ def test_everything_can_be_done_from_the_keyboard(page: Page) -> None:
     expect(page.get_by_role("option", name="Reached by keyboard")).to_have_attribute("aria-selected", "true")
     keyboard.press("Enter")
     expect(page.get_by_test_id("title")).to_have_text("Reached by keyboard")
+
+
+def test_the_switcher_means_a_thread_that_comes_while_its_title_is_typed(page: Page) -> None:
+    page.keyboard.press("Control+k")
+    expect(page.get_by_test_id("switcher")).to_be_focused()
+    page.keyboard.type("comes late")
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.evaluate(CREATE, ["late", SHORT, [], "Comes late"])
+    expect(page.get_by_role("option", name="Comes late")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("title")).to_have_text("Comes late")
 
 
 def test_the_theme_is_remembered(new_page: NewPage) -> None:

@@ -15,8 +15,10 @@ const SHOWN = 50;
 /** Find a thread by its title, or begin one, without leaving the keyboard. The first entry is the new thread. */
 export function Switcher() {
   const [words, setWords] = useState("");
-  const [at, setAt] = useState(0);
+  const [moved, setMoved] = useState<number | null>(null);
   const found = matching(threads.value ?? [], words);
+  // With words typed, the best match is meant, also one that comes later; without, a new thread.
+  const at = Math.min(moved ?? (words.trim() ? 1 : 0), found.length);
   const list = useRef<HTMLUListElement>(null);
   useEffect(() => void unrollThreads(), []);
   useEffect(() => list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }), [at]);
@@ -31,15 +33,14 @@ export function Switcher() {
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.isComposing) return;
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) setAt((at + step + found.length + 1) % (found.length + 1));
+    if (step) setMoved((at + step + found.length + 1) % (found.length + 1));
     else if (event.key === "Enter") choose(at);
     else return;
     event.preventDefault();
   };
   const type = (next: string) => {
     setWords(next);
-    // With words typed, the best match is meant; without, a new thread.
-    setAt(next.trim() && matching(threads.peek() ?? [], next).length ? 1 : 0);
+    setMoved(null);
   };
 
   return (
