@@ -24,13 +24,17 @@ function references() {
   return Object.fromEntries(Object.keys(adapted).map((name) => [name, { $ref: `#/$defs/${name}` }]));
 }
 
-/** Without bounds of lengths, which become unwieldy tuples in TypeScript; what is free of form stays so. */
+/**
+ * Without bounds of lengths, which become unwieldy tuples in TypeScript, and without a default beside a reference, which
+ * would make a second type of it; what is free of form stays so.
+ */
 function sealed(schema) {
   if (typeof schema !== "object" || schema === null) return;
   if (Array.isArray(schema)) { schema.forEach(sealed); return; }
   delete schema.maxItems;
   delete schema.minItems;
   delete schema.discriminator;
+  if (schema.$ref) delete schema.default;
   if (schema.type === "object" && !schema.properties && !schema.additionalProperties) schema.additionalProperties = true;
   for (const inner of Object.values(schema)) sealed(inner);
 }

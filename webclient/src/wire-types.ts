@@ -514,14 +514,6 @@ export interface Since {
   to?: number;
 }
 /**
- * Where the reused tokens of one run's prompt came from, in tokens: live contexts, memory, or disk.
- */
-export interface Sources1 {
-  live: number;
-  ram: number;
-  disk: number;
-}
-/**
  * With ``since`` only what is new is answered, where the server still knows it.
  */
 export interface Subscribe {
@@ -554,7 +546,7 @@ export interface Thread {
   seq: number;
   epoch: string;
   messages: Message[];
-  sampling: Sampling1;
+  sampling: Sampling;
   metadata: {
     [k: string]: unknown;
   };
@@ -565,45 +557,6 @@ export interface Thread {
   forked_from: Fork | null;
   created_at: string;
   updated_at: string;
-}
-/**
- * How to draw tokens. A field that is None was not given: the thread's or the model's value holds.
- * Unknown fields are ignored here, for clients; ``codec`` refuses them in commands.
- *
- * ``temperature`` 0 is greedy. ``logit_bias`` maps a token id to what is added to its logit.
- * ``seed`` ends at 2³²−2 because llama.h's LLAMA_DEFAULT_SEED (2³²−1) means "random".
- * ``logprobs`` asks how likely each token was, and for so many alternatives; 0 for none of them.
- */
-export interface Sampling1 {
-  max_tokens?: number | null;
-  stop?: string[] | null;
-  temperature?: number | null;
-  top_k?: number | null;
-  top_p?: number | null;
-  min_p?: number | null;
-  typical_p?: number | null;
-  xtc_probability?: number | null;
-  xtc_threshold?: number | null;
-  dry_multiplier?: number | null;
-  dry_base?: number | null;
-  dry_allowed_length?: number | null;
-  dry_penalty_last_n?: number | null;
-  repeat_penalty?: number | null;
-  repeat_last_n?: number | null;
-  presence_penalty?: number | null;
-  frequency_penalty?: number | null;
-  mirostat?: number | null;
-  mirostat_tau?: number | null;
-  mirostat_eta?: number | null;
-  logit_bias?: {
-    [k: string]: number;
-  } | null;
-  seed?: number | null;
-  grammar?: string | null;
-  json_schema?: {
-    [k: string]: unknown;
-  } | null;
-  logprobs?: number | null;
 }
 /**
  * One stateless piece of work. ``position`` counts those ahead of it while it is queued. ``result`` is its kind's,
