@@ -35,7 +35,8 @@ IDEMPOTENCY_KEY = Header(
 PREFER = Header("Prefer", "'respond-async' answers 202 once the run is accepted (RFC 7240).")
 ETAG = Header("ETag", "The version of the thread.")
 LOCATION = Header("Location", "Where what was made is found.")
-
+ACCEPT = Header("Accept", "'text/event-stream' streams, as 'stream: true' does.")
+APPLIED = Header("Preference-Applied", "'respond-async' where that was preferred and done.")
 
 _TAG, _KEY = re.compile(TAG_PATTERN), re.compile(KEY_PATTERN)
 

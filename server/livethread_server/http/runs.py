@@ -21,6 +21,8 @@ from livethread.model import Message, Run
 from livethread_server.http.asking import ask, command_of, part_of
 from livethread_server.http.call import Call
 from livethread_server.http.conditions import (
+    ACCEPT,
+    APPLIED,
     ETAG,
     IDEMPOTENCY_KEY,
     IF_MATCH,
@@ -34,13 +36,11 @@ from livethread_server.http.conditions import (
 )
 from livethread_server.http.messages import MESSAGES
 from livethread_server.http.one_run import OneRun, RunDone, RunEnd
-from livethread_server.http.operation import Header, Method, Operation, StreamEvent, json_answer
+from livethread_server.http.operation import Method, Operation, StreamEvent, json_answer
 from livethread_server.http.sse import event
 from livethread_server.service import Service
 
 TAG = "runs"
-ACCEPT = Header("Accept", "'text/event-stream' streams, as 'stream: true' does.")
-APPLIED = Header("Preference-Applied", "'respond-async' where that was preferred and done.")
 
 NewRun = part_of(
     wire.Generate,

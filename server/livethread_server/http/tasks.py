@@ -19,9 +19,16 @@ from livethread.messages import TaskDelta, TaskUpdated
 from livethread.model import Id
 from livethread.tasks import KindName, Task, TaskCancelOk, TaskListOk, TaskState
 from livethread_server.http.call import Call
-from livethread_server.http.conditions import IDEMPOTENCY_KEY, LOCATION, accepts_events, idempotency_key, prefers_async
+from livethread_server.http.conditions import (
+    ACCEPT,
+    APPLIED,
+    IDEMPOTENCY_KEY,
+    LOCATION,
+    accepts_events,
+    idempotency_key,
+    prefers_async,
+)
 from livethread_server.http.operation import Header, Operation, json_answer
-from livethread_server.http.runs import ACCEPT, APPLIED
 from livethread_server.http.sse import event
 from livethread_server.tasks.kind import TaskKind
 from livethread_server.tasks.live_task import LiveTask
