@@ -34,9 +34,9 @@ from livethread_server.http.conditions import (
     idempotency_key,
     prefers_async,
 )
-from livethread_server.http.messages import MESSAGES
+from livethread_server.http.messages import CHANGE_ERRORS, MESSAGES
 from livethread_server.http.one_run import OneRun, RunDone, RunEnd
-from livethread_server.http.operation import Method, Operation, StreamEvent, json_answer
+from livethread_server.http.operation import GENERATION_ERRORS, Method, Operation, StreamEvent, json_answer
 from livethread_server.http.sse import event
 from livethread_server.service import Service
 
@@ -142,11 +142,7 @@ class Runs:
                 ),
                 headers=(ACCEPT, PREFER, IF_MATCH, IDEMPOTENCY_KEY),
                 tells=(ETAG, LOCATION, APPLIED),
-                errors=(
-                    *(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN, ErrorCode.VERSION_CONFLICT, ErrorCode.BUSY),
-                    *(ErrorCode.EXISTS, ErrorCode.QUEUE_FULL, ErrorCode.CONTEXT_OVERFLOW, ErrorCode.UNSUPPORTED),
-                    *(ErrorCode.MODEL_LOADING, ErrorCode.MODEL_UNAVAILABLE),
-                ),
+                errors=(*CHANGE_ERRORS, ErrorCode.EXISTS, *GENERATION_ERRORS),
             ),
             Operation(
                 id="list_thread_runs",
