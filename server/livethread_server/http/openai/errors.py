@@ -64,7 +64,7 @@ def model_not_found(model: str, served: str) -> CommandError:
 def failure(task: Task) -> CommandError:
     """Why a task has no result."""
     if task.error is not None:
-        return CommandError(ErrorCode(task.error.code), task.error.message, **task.error.details)
+        return task.error.as_exception()
     why = "took longer than it was given" if task.reason == "timeout" else "was cancelled"
     ended = StatusError(
         503,
