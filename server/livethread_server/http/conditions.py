@@ -35,7 +35,8 @@ IDEMPOTENCY_KEY = Header(
 PREFER = Header("Prefer", "'respond-async' answers 202 once the run is accepted (RFC 7240).")
 ETAG = Header("ETag", "The version of the thread.")
 LOCATION = Header("Location", "Where what was made is found.")
-
+ACCEPT = Header("Accept", "'text/event-stream' streams, as 'stream: true' does.")
+APPLIED = Header("Preference-Applied", "'respond-async' where that was preferred and done.")
 
 _TAG, _KEY = re.compile(TAG_PATTERN), re.compile(KEY_PATTERN)
 
@@ -80,11 +81,15 @@ def idempotency_key(request: Request) -> str | None:
 
 def prefers_async(request: Request) -> bool:
     """Whether an early answer is preferred (RFC 7240, 4.1)."""
-    given = ",".join(request.headers.getlist("prefer")).lower()
-    return any(one.partition(";")[0].strip() == "respond-async" for one in given.split(","))
+    return _names(request, "prefer", "respond-async")
 
 
 def accepts_events(request: Request) -> bool:
     """Whether server-sent events are asked for."""
-    given = ",".join(request.headers.getlist("accept")).lower()
-    return any(one.partition(";")[0].strip() == "text/event-stream" for one in given.split(","))
+    return _names(request, "accept", "text/event-stream")
+
+
+def _names(request: Request, header: str, value: str) -> bool:
+    """Whether a header that is a list has this among its values, with whatever parameters."""
+    given = ",".join(request.headers.getlist(header)).lower()
+    return any(one.partition(";")[0].strip() == value for one in given.split(","))

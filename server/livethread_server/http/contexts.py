@@ -11,7 +11,7 @@ from livethread import messages as wire
 from livethread.errors import ErrorCode
 from livethread_server.http.asking import ask, command_of, part_of
 from livethread_server.http.call import Call
-from livethread_server.http.operation import Operation, json_answer
+from livethread_server.http.operation import ENGINE_ERRORS, Operation, json_answer
 from livethread_server.service import Service
 
 TAG = "contexts"
@@ -42,7 +42,6 @@ class Contexts:
 
     def operations(self) -> tuple[Operation, ...]:
         """All of them."""
-        engine = (ErrorCode.MODEL_LOADING, ErrorCode.MODEL_UNAVAILABLE)
         return (
             Operation(
                 id="read_draft",
@@ -63,7 +62,7 @@ class Contexts:
                 summary="Make a thread's context live; answered when it is.",
                 handler=self.warm,
                 ok=wire.ResidencyOk,
-                errors=(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN, ErrorCode.CONTEXT_OVERFLOW, *engine),
+                errors=(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN, ErrorCode.CONTEXT_OVERFLOW, *ENGINE_ERRORS),
             ),
             Operation(
                 id="evict_thread",
@@ -73,6 +72,6 @@ class Contexts:
                 summary="Put a thread's context on disk; answered once it can come back from there.",
                 handler=self.evict,
                 ok=wire.ResidencyOk,
-                errors=(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN, ErrorCode.BUSY, *engine),
+                errors=(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN, ErrorCode.BUSY, *ENGINE_ERRORS),
             ),
         )

@@ -35,6 +35,8 @@ from livethread_server.service import Service
 TAG = "messages"
 MESSAGES = 1024
 """How many messages may be appended at once: as many as a mutation may have ops."""
+CHANGE_ERRORS = (ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN, ErrorCode.VERSION_CONFLICT, ErrorCode.BUSY)
+"""What an operation that changes messages may refuse with."""
 
 Mutation = part_of(wire.Mutate, "Mutation", "Ops, applied in order or not at all.", {"thread", "expect_version", "key"})
 NewMessages = wire.Draft | Annotated[tuple[wire.Draft, ...], Meta(min_length=1, max_length=MESSAGES)]
@@ -125,7 +127,6 @@ class Messages:
     def operations(self) -> tuple[Operation, ...]:
         """All of them."""
         reading = (ErrorCode.NOT_FOUND,)
-        changing = (ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN, ErrorCode.VERSION_CONFLICT, ErrorCode.BUSY)
         insisting = (IF_MATCH, IDEMPOTENCY_KEY)
         return (
             Operation(
@@ -152,7 +153,7 @@ class Messages:
                 status=201,
                 headers=insisting,
                 tells=(ETAG, LOCATION),
-                errors=(*changing, ErrorCode.EXISTS),
+                errors=(*CHANGE_ERRORS, ErrorCode.EXISTS),
             ),
             Operation(
                 id="get_message",
@@ -176,7 +177,7 @@ class Messages:
                 ok=wire.MutateOk,
                 headers=insisting,
                 tells=(ETAG,),
-                errors=changing,
+                errors=CHANGE_ERRORS,
             ),
             Operation(
                 id="delete_message",
@@ -189,7 +190,7 @@ class Messages:
                 status=204,
                 headers=insisting,
                 tells=(ETAG,),
-                errors=changing,
+                errors=CHANGE_ERRORS,
             ),
             Operation(
                 id="mutate_thread",
@@ -202,6 +203,6 @@ class Messages:
                 ok=wire.MutateOk,
                 headers=insisting,
                 tells=(ETAG,),
-                errors=(*changing, ErrorCode.EXISTS),
+                errors=(*CHANGE_ERRORS, ErrorCode.EXISTS),
             ),
         )

@@ -117,8 +117,7 @@ class OneRun:
         raise _going_away(self.accepted.run)
 
     def _done(self, end: RunEnd) -> RunDone:
-        fields = {name: getattr(end, name) for name in end.__struct_fields__}
-        return RunDone(messages=self.accepted.messages, **fields)
+        return RunDone(messages=self.accepted.messages, **msgspec.structs.asdict(end))
 
     async def _look_back(self) -> None:
         """The run may have ended before it was listened to: then see what is still known of its end."""

@@ -20,6 +20,11 @@ from livethread_server.http.problem import PROBLEMS, Refusals
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Handler = Callable[[Call], Awaitable[Response]]
 
+ENGINE_ERRORS = (ErrorCode.MODEL_LOADING, ErrorCode.MODEL_UNAVAILABLE)
+"""What an operation that needs the engine may refuse with."""
+GENERATION_ERRORS = (ErrorCode.QUEUE_FULL, ErrorCode.CONTEXT_OVERFLOW, ErrorCode.UNSUPPORTED, *ENGINE_ERRORS)
+"""What an operation that has the model read or write may refuse with."""
+
 _PARAMETER = re.compile(r"\{([^}]*)\}")
 
 

@@ -101,12 +101,17 @@ class Refusals(msgspec.Struct, frozen=True):
 PROBLEMS = Refusals(Problem, PROBLEM_JSON, STATUS, "error")
 
 
-def refusal(error: CommandError) -> Response:
-    """The answer that says no."""
+def refusal_headers(error: CommandError) -> dict[str, str]:
+    """What an answer that says no has beside its body."""
     headers: dict[str, str] = dict(error.headers) if isinstance(error, StatusError) else {}
     if error.code is ErrorCode.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"  # RFC 6750, 3
     if error.retryable and error.code is not ErrorCode.BUSY:
         headers["retry-after"] = str(RETRY_SECONDS)
+    return headers
+
+
+def refusal(error: CommandError) -> Response:
+    """The answer that says no."""
     body = msgspec.json.encode(Problem.of(error))
-    return Response(body, status_of(error), headers, media_type=PROBLEM_JSON)
+    return Response(body, status_of(error), refusal_headers(error), media_type=PROBLEM_JSON)

@@ -21,6 +21,8 @@ from livethread.model import Message, Run
 from livethread_server.http.asking import ask, command_of, part_of
 from livethread_server.http.call import Call
 from livethread_server.http.conditions import (
+    ACCEPT,
+    APPLIED,
     ETAG,
     IDEMPOTENCY_KEY,
     IF_MATCH,
@@ -32,15 +34,13 @@ from livethread_server.http.conditions import (
     idempotency_key,
     prefers_async,
 )
-from livethread_server.http.messages import MESSAGES
+from livethread_server.http.messages import CHANGE_ERRORS, MESSAGES
 from livethread_server.http.one_run import OneRun, RunDone, RunEnd
-from livethread_server.http.operation import Header, Method, Operation, StreamEvent, json_answer
+from livethread_server.http.operation import GENERATION_ERRORS, Method, Operation, StreamEvent, json_answer
 from livethread_server.http.sse import event
 from livethread_server.service import Service
 
 TAG = "runs"
-ACCEPT = Header("Accept", "'text/event-stream' streams, as 'stream: true' does.")
-APPLIED = Header("Preference-Applied", "'respond-async' where that was preferred and done.")
 
 NewRun = part_of(
     wire.Generate,
@@ -142,11 +142,7 @@ class Runs:
                 ),
                 headers=(ACCEPT, PREFER, IF_MATCH, IDEMPOTENCY_KEY),
                 tells=(ETAG, LOCATION, APPLIED),
-                errors=(
-                    *(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN, ErrorCode.VERSION_CONFLICT, ErrorCode.BUSY),
-                    *(ErrorCode.EXISTS, ErrorCode.QUEUE_FULL, ErrorCode.CONTEXT_OVERFLOW, ErrorCode.UNSUPPORTED),
-                    *(ErrorCode.MODEL_LOADING, ErrorCode.MODEL_UNAVAILABLE),
-                ),
+                errors=(*CHANGE_ERRORS, ErrorCode.EXISTS, *GENERATION_ERRORS),
             ),
             Operation(
                 id="list_thread_runs",

@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from livethread.errors import CommandError, ErrorCode
+from livethread.errors import CommandError
 from livethread_server.http.call import Call
-from livethread_server.http.operation import Operation, json_answer
+from livethread_server.http.operation import ENGINE_ERRORS, Operation, json_answer
 from livethread_server.metrics import CONTENT_TYPE, Metrics
 from livethread_server.service import Service
 
@@ -46,7 +46,7 @@ def stats_operation(service: Service) -> Operation:
         summary="What is kept where, and what it was good for.",
         handler=stats,
         ok=dict[str, Any],
-        errors=(ErrorCode.MODEL_LOADING, ErrorCode.MODEL_UNAVAILABLE),
+        errors=ENGINE_ERRORS,
     )
 
 

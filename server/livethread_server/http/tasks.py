@@ -19,9 +19,16 @@ from livethread.messages import TaskDelta, TaskUpdated
 from livethread.model import Id
 from livethread.tasks import KindName, Task, TaskCancelOk, TaskListOk, TaskState
 from livethread_server.http.call import Call
-from livethread_server.http.conditions import IDEMPOTENCY_KEY, LOCATION, accepts_events, idempotency_key, prefers_async
-from livethread_server.http.operation import Header, Operation, json_answer
-from livethread_server.http.runs import ACCEPT, APPLIED
+from livethread_server.http.conditions import (
+    ACCEPT,
+    APPLIED,
+    IDEMPOTENCY_KEY,
+    LOCATION,
+    accepts_events,
+    idempotency_key,
+    prefers_async,
+)
+from livethread_server.http.operation import ENGINE_ERRORS, GENERATION_ERRORS, Header, Operation, json_answer
 from livethread_server.http.sse import event
 from livethread_server.tasks.kind import TaskKind
 from livethread_server.tasks.live_task import LiveTask
@@ -34,14 +41,6 @@ KEY = Header(
     "Idempotency-Key", "The same key is the same task, as long as that can be asked for.", IDEMPOTENCY_KEY.type
 )
 Milliseconds = Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
-REFUSALS = (
-    ErrorCode.EXISTS,
-    ErrorCode.QUEUE_FULL,
-    ErrorCode.CONTEXT_OVERFLOW,
-    ErrorCode.MODEL_LOADING,
-    ErrorCode.MODEL_UNAVAILABLE,
-    ErrorCode.UNSUPPORTED,
-)
 
 
 class CreateQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,7 +95,7 @@ def task_operations(tasks: Tasks) -> list[Operation]:
             summary="The kinds of tasks, and whether the loaded model can do them.",
             handler=door.kinds,
             ok=KindsOk,
-            errors=(ErrorCode.MODEL_LOADING, ErrorCode.MODEL_UNAVAILABLE),
+            errors=ENGINE_ERRORS,
         ),
         *(_create(kind, door) for kind in tasks.kinds),
         Operation(
@@ -152,7 +151,7 @@ def _create(kind: TaskKind, door: _TaskDoor) -> Operation:
         streams=(TaskUpdated, TaskDelta),
         headers=(PREFER, ACCEPT, KEY),
         tells=(LOCATION, APPLIED),
-        errors=REFUSALS,
+        errors=(ErrorCode.EXISTS, *GENERATION_ERRORS),
     )
 
 

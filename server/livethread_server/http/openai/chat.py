@@ -22,6 +22,7 @@ from livethread_server.http.openai.generation import (
     timings_of_first,
     tokens_of,
     usage_of,
+    with_usage,
 )
 from livethread_server.http.openai.head import Head
 from livethread_server.http.openai.refused import refuse, refuse_message, unsupported
@@ -168,9 +169,4 @@ class ChatStream:
             + self._rest
             for choice in result.choices
         ]
-        timings = timings_of_first(result.choices, result.usage)
-        told = b"" if timings is None else b',"timings":' + self._encode(timings)
-        if not self._usage:
-            return [*chunks[:-1], chunks[-1][:-1] + told + b"}"]
-        usage = self._encode(usage_of([result.usage]))
-        return [*chunks, self._head + b'],"usage":' + usage + told + b"}"]
+        return with_usage(chunks, results, self._head if self._usage else None)

@@ -23,6 +23,7 @@ from livethread_server.http.openai.generation import (
     tokens_of,
     usage_of,
     wants_usage,
+    with_usage,
 )
 from livethread_server.http.openai.head import Head
 from livethread_server.http.openai.refused import refuse, unsupported
@@ -153,9 +154,4 @@ class CompletionStream:
             for place, result in enumerate(results)
             for choice in result.choices
         ]
-        timings = timings_of_first(results[0].choices, results[0].usage)
-        told = b"" if timings is None else b',"timings":' + self._encode(timings)
-        if not self._usage:
-            return [*chunks[:-1], chunks[-1][:-1] + told + b"}"]
-        usage = self._encode(usage_of(result.usage for result in results))
-        return [*chunks, self._head + b'],"usage":' + usage + told + b"}"]
+        return with_usage(chunks, results, self._head if self._usage else None)

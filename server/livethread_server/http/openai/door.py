@@ -38,7 +38,7 @@ from livethread_server.http.openai.models import Models
 from livethread_server.http.openai.requests import ChatRequest, CompletionRequest, EmbeddingRequest, GenerationRequest
 from livethread_server.http.openai.spelling import Spelling
 from livethread_server.http.openai.streaming import ErrandStream, Telling
-from livethread_server.http.operation import Header, Operation, StreamEvent, json_answer
+from livethread_server.http.operation import GENERATION_ERRORS, Header, Operation, StreamEvent, json_answer
 from livethread_server.http.routing import nothing_else, routes
 from livethread_server.tasks.tasks import Tasks
 from livethread_server.tasks.texts import Texts
@@ -51,10 +51,6 @@ KEY = Header(
     IDEMPOTENCY_KEY.type,
 )
 REQUEST = Header("x-request-id", "The id of the task that did it, or of the first one.")
-ENGINE_ERRORS = (
-    *(ErrorCode.CONTEXT_OVERFLOW, ErrorCode.UNSUPPORTED, ErrorCode.QUEUE_FULL),
-    *(ErrorCode.MODEL_LOADING, ErrorCode.MODEL_UNAVAILABLE),
-)
 
 
 def openai_routes(operations: Sequence[Operation], door: HttpDoor) -> list[BaseRoute]:
@@ -210,6 +206,6 @@ def _post(name: str, summary: str, handler: Any, body: Any, ok: Any, told: Any =
         streams=() if told is None else (StreamEvent("", told), StreamEvent("", text="[DONE]")),
         headers=(KEY,),
         tells=(REQUEST,),
-        errors=(ErrorCode.NOT_FOUND, *ENGINE_ERRORS),
+        errors=(ErrorCode.NOT_FOUND, *GENERATION_ERRORS),
         refusals=REFUSALS,
     )

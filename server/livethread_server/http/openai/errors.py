@@ -18,7 +18,7 @@ from livethread.replies import ErrorBody
 from livethread.tasks import Task
 from livethread_server.http.openai.answers import ErrorAnswer, ErrorObject
 from livethread_server.http.problem import STATUS as OURS
-from livethread_server.http.problem import Refusals, StatusError, refusal
+from livethread_server.http.problem import Refusals, StatusError, refusal_headers
 
 STATUS: Mapping[ErrorCode, int] = MappingProxyType(
     {**OURS, ErrorCode.CONTEXT_OVERFLOW: 400, ErrorCode.UNSUPPORTED: 400, ErrorCode.VERSION_CONFLICT: 400}
@@ -64,7 +64,7 @@ def model_not_found(model: str, served: str) -> CommandError:
 def failure(task: Task) -> CommandError:
     """Why a task has no result."""
     if task.error is not None:
-        return CommandError(ErrorCode(task.error.code), task.error.message, **task.error.details)
+        return task.error.as_exception()
     why = "took longer than it was given" if task.reason == "timeout" else "was cancelled"
     ended = StatusError(
         503,
@@ -104,8 +104,5 @@ def error_bytes(error: CommandError) -> bytes:
 
 def error_answer(error: CommandError) -> Response:
     """The answer that says no."""
-    answer = refusal(error)
-    own = isinstance(error, StatusError)
-    headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
-    status = answer.status_code if own else STATUS[error.code]
-    return Response(error_bytes(error), status, headers, media_type="application/json")
+    status = error.status if isinstance(error, StatusError) else STATUS[error.code]
+    return Response(error_bytes(error), status, refusal_headers(error), media_type="application/json")

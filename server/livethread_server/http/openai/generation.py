@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from livethread.model import Reason, Timings, TokenLogprob, Usage
-from livethread.tasks import Choice
+from livethread.tasks import Choice, GenerationResult
 from livethread_server.http.openai.answers import (
     CompletionTimings,
     CompletionUsage,
@@ -93,6 +95,17 @@ def timings_of_first(choices: Sequence[Choice], used: Usage) -> CompletionTiming
     """The timings of the first choice, as llama.cpp tells them; None where they were not measured."""
     first = choices[0]
     return None if first.timings is None else timings_of(first.timings, used, first.completion_tokens)
+
+
+def with_usage(chunks: Sequence[bytes], results: Sequence[GenerationResult], head: bytes | None) -> list[bytes]:
+    """A stream's last chunks, bytes of JSON objects; the very last has the timings. ``head`` begins one more, without
+    choices, that says what was used; None where that is not wanted."""
+    timings = timings_of_first(results[0].choices, results[0].usage)
+    told = (b"" if timings is None else b',"timings":' + msgspec.json.encode(timings)) + b"}"
+    if head is None:
+        return [*chunks[:-1], chunks[-1][:-1] + told]
+    usage = msgspec.json.encode(usage_of(result.usage for result in results))
+    return [*chunks, head + b'],"usage":' + usage + told]
 
 
 def tokens_of(logprobs: Iterable[TokenLogprob]) -> tuple[DrawnToken, ...]:
